@@ -1,0 +1,437 @@
+"""Modes of a free solid: natural frequencies and mode shapes by quadratic finite elements.
+
+One solve serves every size and every stiffness of a shape: for the unit body (largest dimension L = 1, E = 1, density 1)
+omega scales exactly as sqrt(E / density) / L. Poisson's ratio is the only constant that does not scale out, so each
+shape is solved at two values and log f is interpolated (docs/losses.md prints the error).
+
+Bodies of revolution are solved one Fourier harmonic at a time on the half plane (r, z), u = (u_r cos n0, u_z cos n0,
+u_0 sin n0) (Zienkiewicz & Taylor, The Finite Element Method, 5th ed., vol. 2, sec. 9.6); the strain is linear in n, so
+everything is assembled once for all n. Block-like bodies use 20-node hexahedra and their mirror symmetries, other
+bodies quadratic tetrahedra (scikit-fem).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._elements import gauss, jacobians, serendipity
+from .materials import Material
+from .shapes import Shape
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_matrix
+
+# The two Poisson's ratios of every solve.
+POISSON: tuple[float, float] = (0.20, 0.42)
+# Raise when the elements or the solver change: cached modes of older versions are then solved again.
+VERSION = 1
+_MOST_HARMONICS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Elastic modes of the unit body, ascending at the first Poisson's ratio; rigid motions are left out.
+
+    `omega` [2, K] rad/s at the two values of `POISSON`; `shapes` [K, V, 3] displacement at the shape's vertices,
+    normalised to unit modal mass; `harmonic` [K] is n of the pairs cos n0, sin n0 of a body of revolution, else 0.
+    """
+
+    omega: np.ndarray
+    shapes: np.ndarray
+    harmonic: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return self.omega.shape[1]
+
+
+def lame(poisson: float) -> tuple[float, float]:
+    """Lame's constants (lambda, mu) of a body with E = 1."""
+    return poisson / ((1 + poisson) * (1 - 2 * poisson)), 0.5 / (1 + poisson)
+
+
+def frequencies(modes: Modes, material: Material, size: float) -> np.ndarray:
+    """Natural frequencies in Hz, [K], of a body of the given material and largest dimension `size` in metres."""
+    t = (material.poisson - POISSON[0]) / (POISSON[1] - POISSON[0])
+    log = (1 - t) * np.log(modes.omega[0]) + t * np.log(modes.omega[1])
+    return np.exp(log) * material.wave_speed / (2 * math.pi * size)
+
+
+def solve(shape: Shape, count: int = 128, cache: Path | None = None) -> Modes:
+    """The lowest `count` elastic modes of `shape` (one fewer where that would split a pair of a body of revolution).
+
+    `cache` is a folder where results are kept by content: a shape that was solved before, with at least as many modes,
+    is read back.
+    """
+    path = None if cache is None else Path(cache) / f"{shape.key}-{count}-v{VERSION}.npz"
+    if path is not None and path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            fields, omega, harmonic = stored["fields"], stored["omega"], stored["harmonic"]
+    else:
+        solver = {"revolution": _revolution, "hex": _hexahedra, "tet": _tetrahedra}[shape.kind]
+        omega, fields, harmonic = solver(shape, count)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            with part.open("wb") as file:
+                np.savez(file, fields=fields.astype(np.float32), omega=omega, harmonic=harmonic)
+            part.replace(path)
+    return Modes(omega, _at_vertices(shape, fields, harmonic), harmonic)
+
+
+def _at_vertices(shape: Shape, fields: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
+    """Displacements [K, V, 3] at the vertices from nodal fields [K, N, 3]; of a pair the second member has sin n0."""
+    at = fields[:, shape.vertex_node].astype(float)
+    if shape.kind == "revolution":
+        angle = shape.vertex_angle
+        c, s = np.cos(angle), np.sin(angle)
+        second = np.concatenate([[False], (harmonic[1:] == harmonic[:-1]) & (harmonic[1:] > 0)])
+        # Pairs stand next to each other with equal fields; of three or more equal harmonics every other is a second.
+        for k in range(1, len(second)):
+            second[k] = second[k] and not second[k - 1] and bool(np.array_equal(fields[k], fields[k - 1]))
+        phase = np.outer(harmonic, angle) - np.where(second, np.pi / 2, 0.0)[:, None]
+        even, odd = np.cos(phase), np.where(harmonic[:, None] > 0, np.sin(phase), 1.0)
+        radial, axial, tangential = at[..., 0] * even, at[..., 1] * even, at[..., 2] * odd
+        at = np.stack([radial * c - tangential * s, axial, -radial * s - tangential * c], -1)
+    return (at @ shape.frame.T).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------------ sparse eigenvalues
+
+
+class _Pattern:
+    """Assembles element matrices [E, n, n] that share one sparsity pattern into matrices of `size` unknowns."""
+
+    def __init__(self, dofs: np.ndarray, size: int) -> None:
+        n = dofs.shape[1]
+        rows, cols = np.repeat(dofs, n, 1).ravel(), np.tile(dofs, (1, n)).ravel()
+        keys, self._slot = np.unique(cols.astype(np.int64) * size + rows, return_inverse=True)
+        self.indices = (keys % size).astype(np.int32)
+        self.indptr = np.searchsorted(keys, np.arange(size + 1, dtype=np.int64) * size).astype(np.int32)
+        self.size = size
+
+    def data(self, element_matrices: np.ndarray) -> np.ndarray:
+        return np.bincount(self._slot, element_matrices.ravel(), len(self.indices))
+
+    def matrix(self, data: np.ndarray) -> csc_matrix:
+        from scipy.sparse import csc_matrix
+
+        return csc_matrix((data, self.indices, self.indptr), shape=(self.size, self.size))
+
+
+def _factor(matrix: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Solver of a symmetric sparse system; symmetric ordering and diagonal pivots halve the fill (SuperLU)."""
+    from scipy.sparse.linalg import splu
+
+    return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}).solve
+
+
+def _lowest(k: Any, m: Any, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest `count` eigenpairs of k x = w m x, x normalised by m, by Lanczos on (k + shift m)^-1 m."""
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    n = k.shape[0]
+    count = min(count, n)
+    if n <= 140 or count > n // 3:
+        return eigh(k.toarray(), m.toarray(), subset_by_index=[0, count - 1])
+    inverse = LinearOperator((n, n), matvec=_factor(k + shift * m), dtype=float)
+    start = np.cos(1.7 * np.arange(n)) + 0.3  # a fixed start: the same modes in every run
+    w, x = eigsh(k, count, M=m, sigma=-shift, OPinv=inverse, v0=start, ncv=min(n, 2 * count + 12), tol=1e-9)
+    order = np.argsort(w)
+    return w[order], x[:, order]
+
+
+def _follow(k: Any, m: Any, vectors: np.ndarray, shift: float) -> np.ndarray:
+    """Eigenvalues of the slightly changed k that belong to `vectors` (m-orthonormal modes before the change).
+
+    Rayleigh-Ritz on the old modes and one inverse iteration of them; each old mode takes the new one it overlaps most.
+    """
+    from scipy.linalg import eigh
+    from scipy.optimize import linear_sum_assignment
+
+    better = _factor(k + shift * m)(m @ vectors)
+    basis = np.concatenate([vectors, better], 1)
+    basis /= np.linalg.norm(basis, axis=0)
+    gram = basis.T @ (m @ basis)
+    s, u = np.linalg.eigh((gram + gram.T) / 2)
+    keep = s > 1e-11 * s[-1]
+    basis = basis @ (u[:, keep] / np.sqrt(s[keep]))
+    stiff = basis.T @ (k @ basis)
+    w, y = eigh((stiff + stiff.T) / 2)
+    overlap = np.abs(vectors.T @ (m @ (basis @ y)))
+    rows, cols = linear_sum_assignment(-overlap)
+    values = np.empty(vectors.shape[1])
+    values[rows] = w[cols]
+    return values
+
+
+def _shift(shape: Shape) -> float:
+    """A shift well below the first elastic eigenvalue of a thin body, for stable factors next to the rigid motions."""
+    return 0.05 * min(shape.wall, 0.5) ** 2
+
+
+def _thin(shape: Shape) -> bool:
+    """Elements much longer than thick: reduced integration of the stiffness keeps them from locking in bending."""
+    return shape.wall < 0.25
+
+
+# ------------------------------------------------------------------------------------------------ bodies of revolution
+
+
+def _revolution(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    nodes, quads = shape.nodes, shape.elements
+    size = 3 * len(nodes)
+    dofs = (3 * quads[:, :, None] + np.arange(3)).reshape(len(quads), 24)
+    pattern = _Pattern(dofs, size)
+    trace, shear = _strain_parts(nodes, quads, 2 if _thin(shape) else 3)
+    parts = {}
+    for lam_or_mu, (b0, b1) in (("lambda", trace), ("mu", shear)):
+        b0t, b1t = b0.transpose(0, 2, 1), b1.transpose(0, 2, 1)
+        cross = b0t @ b1
+        parts[lam_or_mu] = [pattern.data(v) for v in (b0t @ b0, cross + cross.transpose(0, 2, 1), b1t @ b1)]
+    det, _ = jacobians(nodes, quads, 3)
+    n3 = serendipity(3, 2)[0]
+    weight = det * gauss(3, 2)[1] * (nodes[quads][..., 0] @ n3.T)
+    scalar = np.einsum("ep,pa,pb->eab", weight, n3, n3, optimize=True)
+    mass_element = np.zeros((len(quads), 24, 24))
+    for c in range(3):
+        mass_element[:, c::3, c::3] = scalar
+    mass = pattern.matrix(pattern.data(mass_element))
+
+    def stiffness(poisson: float, n: int) -> csc_matrix:
+        constants = dict(zip(("lambda", "mu"), lame(poisson), strict=True))
+        return pattern.matrix(sum(v * (p[0] + n * p[1] + n * n * p[2]) for (key, v) in constants.items() for p in [parts[key]]))
+
+    found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def harmonic(n: int, wanted: int) -> None:
+        keep = _axis_condition(nodes, n)
+        m = (keep.T @ mass @ keep).tocsc()
+        k = (keep.T @ stiffness(POISSON[0], n) @ keep).tocsc()
+        rigid = 2 if n < 2 else 0
+        w, x = _lowest(k, m, wanted + rigid, _shift(shape))
+        k2 = (keep.T @ stiffness(POISSON[1], n) @ keep).tocsc()
+        w2 = _follow(k2, m, x, _shift(shape))
+        x = x / math.sqrt(2 * math.pi if n == 0 else math.pi)
+        found[n] = w[rigid:], w2[rigid:], (keep @ x)[:, rigid:].T
+
+    def limit() -> float:
+        """The eigenvalue below which `count` modes are known so far."""
+        w = np.concatenate([np.repeat(v[0], 1 if n == 0 else 2) for n, v in found.items()])
+        return float(np.partition(w, count - 1)[count - 1]) if len(w) >= count else math.inf
+
+    above = 0
+    for n in range(_MOST_HARMONICS):
+        harmonic(n, 10 if n > 1 else 8)
+        above = above + 1 if found[n][0][0] > limit() else 0
+        if n >= 4 and above >= 2:
+            break
+    while incomplete := [n for n, v in found.items() if v[0][-1] < limit() and len(v[0]) < size // 4]:
+        for n in incomplete:
+            harmonic(n, 2 * len(found[n][0]))
+
+    rows = sorted((w, n, i) for n, v in found.items() for i, w in enumerate(v[0]))
+    omega, fields, number = [], [], []
+    for _, n, i in rows:
+        members = 1 if n == 0 else 2
+        if len(omega) + members > count:
+            break
+        w, w2, x = (v[i] for v in found[n])
+        for _ in range(members):
+            omega.append((math.sqrt(w), math.sqrt(max(w2, 0.0))))
+            fields.append(x.reshape(-1, 3))
+            number.append(n)
+    return np.array(omega).T, np.array(fields), np.array(number, np.int32)
+
+
+def _strain_parts(nodes: np.ndarray, quads: np.ndarray, order: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Strain-displacement matrices B = B0 + n B1 with the weights in: trace [E, P, 24] and sqrt-mu parts [E, 6P, 24].
+
+    Energy = lambda |trace|^2 + mu (2 e_rr^2 + 2 e_zz^2 + 2 e_00^2 + g_rz^2 + g_r0^2 + g_z0^2), integrated over r dr dz.
+    """
+    det, grad = jacobians(nodes, quads, order)
+    shape_n = serendipity(order, 2)[0]
+    e, p = det.shape
+    radius = nodes[quads][..., 0] @ shape_n.T
+    root = np.sqrt(det * gauss(order, 2)[1] * radius)[..., None]
+    n_r = shape_n[None] / radius[..., None]
+    dr, dz = grad[..., 0], grad[..., 1]
+    b0, b1 = np.zeros((2, e, p, 6, 24))
+    r, z, t = slice(0, 24, 3), slice(1, 24, 3), slice(2, 24, 3)
+    b0[:, :, 0, r] = dr
+    b0[:, :, 1, z] = dz
+    b0[:, :, 2, r] = n_r
+    b1[:, :, 2, t] = n_r
+    b0[:, :, 3, r], b0[:, :, 3, z] = dz, dr
+    b0[:, :, 4, t] = dr - n_r
+    b1[:, :, 4, r] = -n_r
+    b0[:, :, 5, t] = dz
+    b1[:, :, 5, z] = -n_r
+    weight = root[..., None] * np.sqrt(np.array([2.0, 2, 2, 1, 1, 1]))[:, None]
+    trace = tuple(b[:, :, :3].sum(2) * root for b in (b0, b1))
+    return trace, tuple((b * weight).reshape(e, 6 * p, 24) for b in (b0, b1))
+
+
+def _axis_condition(nodes: np.ndarray, n: int) -> csc_matrix:
+    """Columns that span the displacements regular on the axis r = 0 for harmonic n."""
+    from scipy.sparse import csc_matrix
+
+    axis = nodes[:, 0] < 1e-9
+    free = np.repeat(~axis[:, None], 3, 1)
+    if n == 0:
+        free[axis, 1] = True
+    if n == 1:
+        free[axis, 0] = True
+    rows = np.flatnonzero(free.ravel())
+    cols = np.arange(len(rows))
+    values = np.ones(len(rows))
+    if n == 1:  # on the axis the body moves sideways as a whole: u_0 = -u_r
+        at = np.flatnonzero(axis)
+        rows = np.concatenate([rows, 3 * at + 2])
+        cols = np.concatenate([cols, np.searchsorted(rows[: len(cols)], 3 * at)])
+        values = np.concatenate([values, -np.ones(len(at))])
+    return csc_matrix((values, (rows, cols)), shape=(free.size, int(free.sum())))
+
+
+# ------------------------------------------------------------------------------------------------ blocks of hexahedra
+
+
+def _hexahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    nodes, hexes = shape.nodes, shape.elements
+    size = 3 * len(nodes)
+    dofs = (3 * hexes[:, :, None] + np.arange(3)).reshape(len(hexes), 60)
+    pattern = _Pattern(dofs, size)
+    order = 2 if _thin(shape) else 3
+    det, grad = jacobians(nodes, hexes, order)
+    weight = det * gauss(order, 3)[1]
+    products = np.einsum("ep,epai,epbj->eaibj", weight, grad, grad, optimize=True)
+    lam = products.reshape(len(hexes), 60, 60)
+    mu = np.ascontiguousarray(products.transpose(0, 1, 4, 3, 2)).reshape(len(hexes), 60, 60)
+    laplace = np.einsum("eaibi->eab", products)
+    for c in range(3):
+        mu[:, c::3, c::3] += laplace
+    parts = pattern.data(lam), pattern.data(mu)
+    n3 = serendipity(3, 3)[0]
+    scalar = np.einsum("ep,pa,pb->eab", jacobians(nodes, hexes, 3)[0] * gauss(3, 3)[1], n3, n3, optimize=True)
+    mass_element = np.zeros((len(hexes), 60, 60))
+    for c in range(3):
+        mass_element[:, c::3, c::3] = scalar
+    matrices = [pattern.matrix(sum(a * b for a, b in zip(lame(v), parts, strict=True))) for v in POISSON]
+    return _by_symmetry(shape, *matrices, pattern.matrix(pattern.data(mass_element)), count)
+
+
+def _mirrors(nodes: np.ndarray, elements: np.ndarray) -> dict[int, np.ndarray]:
+    """Axes across whose middle plane the mesh is its own mirror image, with the mirrored number of every node."""
+    centre = (nodes.max(0) + nodes.min(0)) / 2
+    code = np.round((nodes - centre) * 1e6).astype(np.int64)
+    order = np.lexsort(code.T)
+    cells = np.unique(np.sort(elements, 1), axis=0)
+    mirrors = {}
+    for axis in range(3):
+        flipped = code.copy()
+        flipped[:, axis] *= -1
+        back = np.lexsort(flipped.T)
+        if not np.abs(code[order] - flipped[back]).max() <= 2:
+            continue
+        image = np.empty(len(nodes), np.int64)
+        image[back] = order
+        if np.array_equal(np.unique(np.sort(image[elements], 1), axis=0), cells):
+            mirrors[axis] = image
+    return mirrors
+
+
+def _by_symmetry(shape: Shape, k1: Any, k2: Any, m: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Modes of each class of mirror symmetry by itself: up to eight eigenproblems of an eighth of the size."""
+    mirrors = _mirrors(shape.nodes, shape.elements)
+    axes = list(mirrors)
+    rows = [a.tocsr() for a in (k1, k2, m)]
+    classes = []
+    for signs in itertools.product((1, -1), repeat=len(axes)):
+        span, keep, scale = _class_span(len(shape.nodes), mirrors, dict(zip(axes, signs, strict=True)))
+        # Matrices commute with the mirrors, so only the rows of one member of each orbit are needed.
+        classes.append((span, [(a[keep] @ span).multiply(scale[:, None]).tocsc() for a in rows]))
+    total = len(classes)
+    wanted = [int(1.35 * count / total) + (8 if total > 1 else 6)] * total
+    found: list[Any] = [None] * total
+    while True:
+        for c, (span, (a1, a2, b)) in enumerate(classes):
+            if found[c] is None:
+                w, x = _lowest(a1, b, wanted[c], _shift(shape))
+                elastic = w > 1e-5 * min(shape.wall, 0.5) ** 2
+                found[c] = w[elastic], _follow(a2, b, x, _shift(shape))[elastic], span, x[:, elastic]
+        limit = np.sort(np.concatenate([f[0] for f in found]))[count - 1 :][:1]
+        short = [c for c in range(total) if not len(limit) or (len(found[c][0]) and found[c][0][-1] < limit[0])]
+        short = [c for c in short if wanted[c] < classes[c][1][0].shape[0]]
+        if not short:
+            break
+        for c in short:
+            found[c], wanted[c] = None, int(1.7 * wanted[c])
+    ranked = sorted((w, c, i) for c, f in enumerate(found) for i, w in enumerate(f[0]))[:count]
+    omega = np.sqrt(np.array([[found[c][0][i], found[c][1][i]] for _, c, i in ranked])).T
+    fields = np.array([(found[c][2] @ found[c][3][:, i]).reshape(-1, 3) for _, c, i in ranked])
+    return omega, fields, np.zeros(len(ranked), np.int32)
+
+
+def _class_span(count: int, mirrors: dict[int, np.ndarray], signs: dict[int, int]) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Orthonormal columns of the displacements with the given parity under each mirror.
+
+    Returns (columns [3N, n], one row of each column's orbit [n], factor that turns (A columns)[row] into the class matrix).
+    """
+    from scipy.sparse import coo_matrix
+
+    node = np.arange(count)
+    images, flips = [], []
+    for group in itertools.product((False, True), repeat=len(signs)):
+        image, flip = node, np.ones(3)
+        for on, (axis, sign) in zip(group, signs.items(), strict=True):
+            if on:
+                image = mirrors[axis][image]
+                flip = flip * sign
+                flip[axis] *= -1
+        images.append(image)
+        flips.append(flip)
+    head = np.flatnonzero(np.min(images, axis=0) == node)
+    rows = np.concatenate([(3 * image[head][:, None] + np.arange(3)).ravel() for image in images])
+    values = np.concatenate([np.tile(flip, len(head)) for flip in flips])
+    cols = np.tile(np.arange(3 * len(head)), len(images))
+    span = coo_matrix((values, (rows, cols)), shape=(3 * count, 3 * len(head))).tocsc()
+    norm = np.sqrt(np.asarray(span.multiply(span).sum(0)).ravel())
+    good = norm > 0.5
+    keep = (3 * head[:, None] + np.arange(3)).ravel()[good]
+    span = span[:, np.flatnonzero(good)].multiply(1 / norm[good]).tocsc()
+    span.eliminate_zeros()
+    at = np.asarray(span[keep, np.arange(len(keep))]).ravel()
+    return span, keep, 1 / at
+
+
+# ------------------------------------------------------------------------------------------------ tetrahedra
+
+
+def _tetrahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quadratic tetrahedra by scikit-fem; no symmetry is assumed."""
+    from scipy.sparse import kron
+    from skfem import Basis, BilinearForm, ElementTetP2, ElementVector, MeshTet
+    from skfem.helpers import ddot, div, sym_grad
+
+    mesh = MeshTet(shape.nodes.T.copy(), shape.elements.T.astype(np.int64).copy())
+    basis = Basis(mesh, ElementVector(ElementTetP2()), intorder=2)
+    lam = BilinearForm(lambda u, v, w: div(u) * div(v)).assemble(basis)
+    mu = BilinearForm(lambda u, v, w: 2 * ddot(sym_grad(u), sym_grad(v))).assemble(basis)
+    plain = Basis(mesh, ElementTetP2(), intorder=4)
+    mass = BilinearForm(lambda u, v, w: u * v).assemble(plain)
+    mass = kron(mass, np.eye(3)).tocsc()  # a vector element numbers its unknowns as 3 * scalar + component
+    k1, k2 = ((a * lam + b * mu).tocsc() for a, b in map(lame, POISSON))
+    shift = _shift(shape)
+    w, x = _lowest(k1, mass, count + 6, shift)
+    w, w2, x = w[6:], _follow(k2, mass, x, shift)[6:], x[:, 6:]
+    fields = np.stack([x[dofs] for dofs in basis.nodal_dofs], -1).transpose(1, 0, 2)
+    return np.sqrt(np.array([w, w2])), fields, np.zeros(len(w), np.int32)
