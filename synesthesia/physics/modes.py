@@ -2,7 +2,8 @@
 
 One solve serves every size and every stiffness of a shape: for the unit body (largest dimension L = 1, E = 1, density 1)
 omega scales exactly as sqrt(E / density) / L. Poisson's ratio is the only constant that does not scale out, so each
-shape is solved at two values and log f is interpolated (docs/losses.md prints the error).
+shape is solved at two values, where the exact slopes are known too (Hellmann-Feynman), and log f is interpolated by the
+cubic through both (within a few cents of a direct solve: tests/test_modes.py).
 
 Bodies of revolution are solved one Fourier harmonic at a time on the half plane (r, z), u = (u_r cos n0, u_z cos n0,
 u_0 sin n0) (Zienkiewicz & Taylor, The Finite Element Method, 5th ed., vol. 2, sec. 9.6); the strain is linear in n, so
@@ -35,16 +36,20 @@ POISSON: tuple[float, float] = (0.20, 0.42)
 VERSION = 1
 _MOST_HARMONICS = 60
 
+# What a solver returns: omega [2, K], slope [2, K], nodal displacements [K, N, 3], harmonic [K].
+Solution = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class Modes:
     """Elastic modes of the unit body, ascending at the first Poisson's ratio; rigid motions are left out.
 
-    `omega` [2, K] rad/s at the two values of `POISSON`; `shapes` [K, V, 3] displacement at the shape's vertices,
+    `omega` [2, K] rad/s at the two values of `POISSON` and `slope` [2, K] = d log(omega) / d(Poisson's ratio) there; `shapes` [K, V, 3] displacement at the shape's vertices,
     normalised to unit modal mass; `harmonic` [K] is n of the pairs cos n0, sin n0 of a body of revolution, else 0.
     """
 
     omega: np.ndarray
+    slope: np.ndarray
     shapes: np.ndarray
     harmonic: np.ndarray
 
@@ -58,10 +63,21 @@ def lame(poisson: float) -> tuple[float, float]:
     return poisson / ((1 + poisson) * (1 - 2 * poisson)), 0.5 / (1 + poisson)
 
 
+def _slopes(poisson: float, omega2: np.ndarray, lam_energy: np.ndarray) -> np.ndarray:
+    """d log(omega) / d(nu) from omega^2 = lambda a + mu b of normalised modes, where `lam_energy` is a."""
+    lam, mu = lame(poisson)
+    d_lam = (1 + 2 * poisson**2) / ((1 + poisson) * (1 - 2 * poisson)) ** 2
+    d_mu = -0.5 / (1 + poisson) ** 2
+    return (d_lam * lam_energy + d_mu * (omega2 - lam * lam_energy) / mu) / (2 * omega2)
+
+
 def frequencies(modes: Modes, material: Material, size: float) -> np.ndarray:
     """Natural frequencies in Hz, [K], of a body of the given material and largest dimension `size` in metres."""
-    t = (material.poisson - POISSON[0]) / (POISSON[1] - POISSON[0])
-    log = (1 - t) * np.log(modes.omega[0]) + t * np.log(modes.omega[1])
+    width = POISSON[1] - POISSON[0]
+    t = (material.poisson - POISSON[0]) / width
+    a, b = np.log(modes.omega)
+    da, db = modes.slope * width
+    log = a + t * (da + t * (3 * (b - a) - 2 * da - db + t * (2 * (a - b) + da + db)))
     return np.exp(log) * material.wave_speed / (2 * math.pi * size)
 
 
@@ -74,17 +90,17 @@ def solve(shape: Shape, count: int = 128, cache: Path | None = None) -> Modes:
     path = None if cache is None else Path(cache) / f"{shape.key}-{count}-v{VERSION}.npz"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as stored:
-            fields, omega, harmonic = stored["fields"], stored["omega"], stored["harmonic"]
+            fields, omega, slope, harmonic = (stored[name] for name in ("fields", "omega", "slope", "harmonic"))
     else:
         solver = {"revolution": _revolution, "hex": _hexahedra, "tet": _tetrahedra}[shape.kind]
-        omega, fields, harmonic = solver(shape, count)
+        omega, slope, fields, harmonic = solver(shape, count)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")
             with part.open("wb") as file:
-                np.savez(file, fields=fields.astype(np.float32), omega=omega, harmonic=harmonic)
+                np.savez(file, fields=fields.astype(np.float32), omega=omega, slope=slope, harmonic=harmonic)
             part.replace(path)
-    return Modes(omega, _at_vertices(shape, fields, harmonic), harmonic)
+    return Modes(omega, slope, _at_vertices(shape, fields, harmonic), harmonic)
 
 
 def _at_vertices(shape: Shape, fields: np.ndarray, harmonic: np.ndarray) -> np.ndarray:
@@ -150,28 +166,35 @@ def _lowest(k: Any, m: Any, count: int, shift: float) -> tuple[np.ndarray, np.nd
     return w[order], x[:, order]
 
 
-def _follow(k: Any, m: Any, vectors: np.ndarray, shift: float) -> np.ndarray:
-    """Eigenvalues of the slightly changed k that belong to `vectors` (m-orthonormal modes before the change).
+def _both(
+    k: tuple[Any, Any, Any], m: Any, count: int, rigid: int | float, shift: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Elastic eigenpairs at both Poisson's ratios: (omega2 [2, n], slopes [2, n], vectors at the first [size, n]).
 
-    Rayleigh-Ritz on the old modes and one inverse iteration of them; each old mode takes the new one it overlaps most.
+    `k`: stiffness at both ratios and the part that lambda multiplies. `rigid`: how many rigid motions come first, or
+    (a float) the eigenvalue below which a motion is rigid. The second set follows from the first by Rayleigh-Ritz on
+    the old modes and one inverse iteration of them; each old mode takes the new one it overlaps most.
     """
     from scipy.linalg import eigh
     from scipy.optimize import linear_sum_assignment
 
-    better = _factor(k + shift * m)(m @ vectors)
-    basis = np.concatenate([vectors, better], 1)
+    w, x = _lowest(k[0], m, count, shift)
+    first = rigid if isinstance(rigid, int) else int((w < rigid).sum())
+    better = _factor(k[1] + shift * m)(m @ x)
+    basis = np.concatenate([x, better], 1)
     basis /= np.linalg.norm(basis, axis=0)
     gram = basis.T @ (m @ basis)
     s, u = np.linalg.eigh((gram + gram.T) / 2)
     keep = s > 1e-11 * s[-1]
     basis = basis @ (u[:, keep] / np.sqrt(s[keep]))
-    stiff = basis.T @ (k @ basis)
-    w, y = eigh((stiff + stiff.T) / 2)
-    overlap = np.abs(vectors.T @ (m @ (basis @ y)))
-    rows, cols = linear_sum_assignment(-overlap)
-    values = np.empty(vectors.shape[1])
-    values[rows] = w[cols]
-    return values
+    stiff = basis.T @ (k[1] @ basis)
+    w2, y = eigh((stiff + stiff.T) / 2)
+    x2 = basis @ y
+    cols = linear_sum_assignment(-np.abs(x.T @ (m @ x2)))[1]
+    w2, x2 = w2[cols], x2[:, cols]
+    pairs = [(w[first:], x[:, first:]), (w2[first:], x2[:, first:])]
+    slopes = [_slopes(v, a, np.einsum("ik,ik->k", b, k[2] @ b)) for v, (a, b) in zip(POISSON, pairs, strict=True)]
+    return np.array([a for a, _ in pairs]), np.array(slopes), pairs[0][1]
 
 
 def _shift(shape: Shape) -> float:
@@ -187,17 +210,17 @@ def _thin(shape: Shape) -> bool:
 # ------------------------------------------------------------------------------------------------ bodies of revolution
 
 
-def _revolution(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _revolution(shape: Shape, count: int) -> Solution:
     nodes, quads = shape.nodes, shape.elements
     size = 3 * len(nodes)
     dofs = (3 * quads[:, :, None] + np.arange(3)).reshape(len(quads), 24)
     pattern = _Pattern(dofs, size)
     trace, shear = _strain_parts(nodes, quads, 2 if _thin(shape) else 3)
-    parts = {}
-    for lam_or_mu, (b0, b1) in (("lambda", trace), ("mu", shear)):
+    parts = []  # of lambda and of mu: the coefficients of 1, n, n^2
+    for b0, b1 in (trace, shear):
         b0t, b1t = b0.transpose(0, 2, 1), b1.transpose(0, 2, 1)
         cross = b0t @ b1
-        parts[lam_or_mu] = [pattern.data(v) for v in (b0t @ b0, cross + cross.transpose(0, 2, 1), b1t @ b1)]
+        parts.append([pattern.data(v) for v in (b0t @ b0, cross + cross.transpose(0, 2, 1), b1t @ b1)])
     det, _ = jacobians(nodes, quads, 3)
     n3 = serendipity(3, 2)[0]
     weight = det * gauss(3, 2)[1] * (nodes[quads][..., 0] @ n3.T)
@@ -207,50 +230,45 @@ def _revolution(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.nd
         mass_element[:, c::3, c::3] = scalar
     mass = pattern.matrix(pattern.data(mass_element))
 
-    def stiffness(poisson: float, n: int) -> csc_matrix:
-        constants = dict(zip(("lambda", "mu"), lame(poisson), strict=True))
-        return pattern.matrix(sum(v * (p[0] + n * p[1] + n * n * p[2]) for (key, v) in constants.items() for p in [parts[key]]))
-
     found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def harmonic(n: int, wanted: int) -> None:
         keep = _axis_condition(nodes, n)
-        m = (keep.T @ mass @ keep).tocsc()
-        k = (keep.T @ stiffness(POISSON[0], n) @ keep).tocsc()
+        lam, mu = (p[0] + n * p[1] + n * n * p[2] for p in parts)
+        data = [a * lam + b * mu for a, b in map(lame, POISSON)]
+        matrices = [(keep.T @ pattern.matrix(v) @ keep).tocsc() for v in (*data, lam)]
         rigid = 2 if n < 2 else 0
-        w, x = _lowest(k, m, wanted + rigid, _shift(shape))
-        k2 = (keep.T @ stiffness(POISSON[1], n) @ keep).tocsc()
-        w2 = _follow(k2, m, x, _shift(shape))
-        x = x / math.sqrt(2 * math.pi if n == 0 else math.pi)
-        found[n] = w[rigid:], w2[rigid:], (keep @ x)[:, rigid:].T
+        w, slopes, x = _both(tuple(matrices), (keep.T @ mass @ keep).tocsc(), wanted + rigid, rigid, _shift(shape))
+        found[n] = w, slopes, (keep @ x).T / math.sqrt(2 * math.pi if n == 0 else math.pi)
 
     def limit() -> float:
         """The eigenvalue below which `count` modes are known so far."""
-        w = np.concatenate([np.repeat(v[0], 1 if n == 0 else 2) for n, v in found.items()])
+        w = np.concatenate([np.repeat(v[0][0], 1 if n == 0 else 2) for n, v in found.items()])
         return float(np.partition(w, count - 1)[count - 1]) if len(w) >= count else math.inf
 
     above = 0
     for n in range(_MOST_HARMONICS):
         harmonic(n, 10 if n > 1 else 8)
-        above = above + 1 if found[n][0][0] > limit() else 0
+        above = above + 1 if found[n][0][0, 0] > limit() else 0
         if n >= 4 and above >= 2:
             break
-    while incomplete := [n for n, v in found.items() if v[0][-1] < limit() and len(v[0]) < size // 4]:
+    while incomplete := [n for n, v in found.items() if v[0][0, -1] < limit() and v[0].shape[1] < size // 4]:
         for n in incomplete:
-            harmonic(n, 2 * len(found[n][0]))
+            harmonic(n, 2 * found[n][0].shape[1])
 
-    rows = sorted((w, n, i) for n, v in found.items() for i, w in enumerate(v[0]))
-    omega, fields, number = [], [], []
+    rows = sorted((w, n, i) for n, v in found.items() for i, w in enumerate(v[0][0]))
+    omega, slope, fields, number = [], [], [], []
     for _, n, i in rows:
         members = 1 if n == 0 else 2
         if len(omega) + members > count:
             break
-        w, w2, x = (v[i] for v in found[n])
+        w, s, x = found[n]
         for _ in range(members):
-            omega.append((math.sqrt(w), math.sqrt(max(w2, 0.0))))
-            fields.append(x.reshape(-1, 3))
+            omega.append(np.sqrt(w[:, i]))
+            slope.append(s[:, i])
+            fields.append(x[i].reshape(-1, 3))
             number.append(n)
-    return np.array(omega).T, np.array(fields), np.array(number, np.int32)
+    return np.array(omega).T, np.array(slope).T, np.array(fields), np.array(number, np.int32)
 
 
 def _strain_parts(nodes: np.ndarray, quads: np.ndarray, order: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
@@ -305,7 +323,7 @@ def _axis_condition(nodes: np.ndarray, n: int) -> csc_matrix:
 # ------------------------------------------------------------------------------------------------ blocks of hexahedra
 
 
-def _hexahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _hexahedra(shape: Shape, count: int) -> Solution:
     nodes, hexes = shape.nodes, shape.elements
     size = 3 * len(nodes)
     dofs = (3 * hexes[:, :, None] + np.arange(3)).reshape(len(hexes), 60)
@@ -326,7 +344,7 @@ def _hexahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.nda
     for c in range(3):
         mass_element[:, c::3, c::3] = scalar
     matrices = [pattern.matrix(sum(a * b for a, b in zip(lame(v), parts, strict=True))) for v in POISSON]
-    return _by_symmetry(shape, *matrices, pattern.matrix(pattern.data(mass_element)), count)
+    return _by_symmetry(shape, [*matrices, pattern.matrix(parts[0])], pattern.matrix(pattern.data(mass_element)), count)
 
 
 def _mirrors(nodes: np.ndarray, elements: np.ndarray) -> dict[int, np.ndarray]:
@@ -349,11 +367,11 @@ def _mirrors(nodes: np.ndarray, elements: np.ndarray) -> dict[int, np.ndarray]:
     return mirrors
 
 
-def _by_symmetry(shape: Shape, k1: Any, k2: Any, m: Any, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_symmetry(shape: Shape, stiffness: list[Any], mass: Any, count: int) -> Solution:
     """Modes of each class of mirror symmetry by itself: up to eight eigenproblems of an eighth of the size."""
     mirrors = _mirrors(shape.nodes, shape.elements)
     axes = list(mirrors)
-    rows = [a.tocsr() for a in (k1, k2, m)]
+    rows = [a.tocsr() for a in (*stiffness, mass)]
     classes = []
     for signs in itertools.product((1, -1), repeat=len(axes)):
         span, keep, scale = _class_span(len(shape.nodes), mirrors, dict(zip(axes, signs, strict=True)))
@@ -363,22 +381,23 @@ def _by_symmetry(shape: Shape, k1: Any, k2: Any, m: Any, count: int) -> tuple[np
     wanted = [int(1.35 * count / total) + (8 if total > 1 else 6)] * total
     found: list[Any] = [None] * total
     while True:
-        for c, (span, (a1, a2, b)) in enumerate(classes):
+        for c, (span, (*k, m)) in enumerate(classes):
             if found[c] is None:
-                w, x = _lowest(a1, b, wanted[c], _shift(shape))
-                elastic = w > 1e-5 * min(shape.wall, 0.5) ** 2
-                found[c] = w[elastic], _follow(a2, b, x, _shift(shape))[elastic], span, x[:, elastic]
-        limit = np.sort(np.concatenate([f[0] for f in found]))[count - 1 :][:1]
-        short = [c for c in range(total) if not len(limit) or (len(found[c][0]) and found[c][0][-1] < limit[0])]
+                rigid = 1e-5 * min(shape.wall, 0.5) ** 2
+                w, slopes, x = _both(tuple(k), m, wanted[c], rigid, _shift(shape))
+                found[c] = w, slopes, x
+        limit = np.sort(np.concatenate([f[0][0] for f in found]))[count - 1 :][:1]
+        short = [c for c, f in enumerate(found) if not len(limit) or (f[0].shape[1] and f[0][0, -1] < limit[0])]
         short = [c for c in short if wanted[c] < classes[c][1][0].shape[0]]
         if not short:
             break
         for c in short:
             found[c], wanted[c] = None, int(1.7 * wanted[c])
-    ranked = sorted((w, c, i) for c, f in enumerate(found) for i, w in enumerate(f[0]))[:count]
-    omega = np.sqrt(np.array([[found[c][0][i], found[c][1][i]] for _, c, i in ranked])).T
-    fields = np.array([(found[c][2] @ found[c][3][:, i]).reshape(-1, 3) for _, c, i in ranked])
-    return omega, fields, np.zeros(len(ranked), np.int32)
+    ranked = sorted((w, c, i) for c, f in enumerate(found) for i, w in enumerate(f[0][0]))[:count]
+    omega = np.sqrt(np.array([found[c][0][:, i] for _, c, i in ranked])).T
+    slope = np.array([found[c][1][:, i] for _, c, i in ranked]).T
+    fields = np.array([(classes[c][0] @ found[c][2][:, i]).reshape(-1, 3) for _, c, i in ranked])
+    return omega, slope, fields, np.zeros(len(ranked), np.int32)
 
 
 def _class_span(count: int, mirrors: dict[int, np.ndarray], signs: dict[int, int]) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -416,7 +435,7 @@ def _class_span(count: int, mirrors: dict[int, np.ndarray], signs: dict[int, int
 # ------------------------------------------------------------------------------------------------ tetrahedra
 
 
-def _tetrahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tetrahedra(shape: Shape, count: int) -> Solution:
     """Quadratic tetrahedra by scikit-fem; no symmetry is assumed."""
     from scipy.sparse import kron
     from skfem import Basis, BilinearForm, ElementTetP2, ElementVector, MeshTet
@@ -429,9 +448,7 @@ def _tetrahedra(shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray, np.nd
     plain = Basis(mesh, ElementTetP2(), intorder=4)
     mass = BilinearForm(lambda u, v, w: u * v).assemble(plain)
     mass = kron(mass, np.eye(3)).tocsc()  # a vector element numbers its unknowns as 3 * scalar + component
-    k1, k2 = ((a * lam + b * mu).tocsc() for a, b in map(lame, POISSON))
-    shift = _shift(shape)
-    w, x = _lowest(k1, mass, count + 6, shift)
-    w, w2, x = w[6:], _follow(k2, mass, x, shift)[6:], x[:, 6:]
+    k = *((a * lam + b * mu).tocsc() for a, b in map(lame, POISSON)), lam.tocsc()
+    w, slope, x = _both(k, mass, count + 6, 6, _shift(shape))
     fields = np.stack([x[dofs] for dofs in basis.nodal_dofs], -1).transpose(1, 0, 2)
-    return np.sqrt(np.array([w, w2])), fields, np.zeros(len(w), np.int32)
+    return np.sqrt(w), slope, fields, np.zeros(w.shape[1], np.int32)
