@@ -1,0 +1,26 @@
+"""Synesthesia: image and sound as representations of each other.
+
+    import synesthesia as syn
+    hit = syn.knock("table.jpg", at=(0.52, 0.61), force=5.0)
+    hit.sound.save("hit.wav")
+
+Importing this package is quick: torch and everything else heavy loads at a verb's first use. Start reading in `verbs`.
+"""
+
+from .senses import Example as Example
+from .senses import Image as Image
+from .senses import InputError as InputError
+from .senses import Point as Point
+from .senses import Sound as Sound
+from .senses import Strike as Strike
+from .verbs import Hit as Hit
+from .verbs import System as System
+from .verbs import default as default
+from .verbs import load as load
+
+__version__ = "0.1.0"
+
+# The verbs of the default preset: `syn.knock(photo, ...)` is `syn.default().knock(photo, ...)`.
+from .verbs import default_knock as knock  # noqa: E402
+
+__all__ = ["Example", "Hit", "Image", "InputError", "Point", "Sound", "Strike", "System", "default", "knock", "load"]

@@ -1,0 +1,276 @@
+"""The command line: one command per verb, derived from the verb's signature and docstring, and the workshop's doors.
+
+Bad input is one sentence on stderr and exit code 2; Ctrl-C is 130; any other failure is a bug and stays a traceback.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json as json_format
+import sys
+import textwrap
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from . import media, verbs
+from .senses import InputError, Point
+
+# --- notations: how a value that has its own meaning is written on the command line ----------------------------------
+
+
+def _notation(parse: Callable[[str], Any], metavar: str) -> Any:
+    def from_text(texts: list[str]) -> Any:
+        return parse(texts[0])
+
+    def to_text(value: Any) -> list[str]:
+        numbers = (value.x, value.y) if isinstance(value, Point) else value
+        return [",".join(map(str, numbers)) if isinstance(numbers, tuple) else str(numbers)]
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1, metavar=metavar, instance_from_str=from_text, is_instance=lambda value: True, str_from_instance=to_text
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{text!r} is not a number, nor several with commas between them.") from None
+
+
+def _point(text: str) -> Point:
+    numbers = _numbers(text)
+    if len(numbers) != 2:
+        raise InputError(f"A point is X,Y, each from 0 to 1, such as 0.5,0.6; this is {text!r}.")
+    return Point(*numbers)
+
+
+def _force(text: str) -> float | tuple[float, ...]:
+    numbers = _numbers(text)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _hardness(text: str) -> str | float:
+    return text if text[:1].isalpha() and text[:3] not in ("nan", "inf") else _numbers(text)[0]
+
+
+def _factor(text: str) -> float:
+    return _numbers(text.removesuffix("x"))[0]
+
+
+_PHOTOS = tyro.conf.Positional[tuple[Path, ...]]
+_PLACES = tyro.conf.UseAppendAction[tuple[Annotated[Point, _notation(_point, "X,Y")], ...]]
+_NOTATIONS: dict[Any, Any] = {
+    verbs.Force: Annotated[Any, _notation(_force, "N|FX,FY,FZ")],
+    verbs.Hardness: Annotated[Any, _notation(_hardness, "H|felt|wood|steel")],
+    verbs.Factor: Annotated[Any, _notation(_factor, "2x")],
+}
+
+
+def _derive(command: Callable[..., int], verb: Callable[..., Any]) -> Callable[..., int]:
+    """`command(photo, at, output options…, **settings)` with the verb's settings in place of `**settings`.
+
+    Types, defaults and help come from the verb's signature and docstring, so that they cannot drift apart.
+    """
+    hints = typing.get_type_hints(verb, include_extras=True)
+    parameters = [p for p in inspect.signature(verb).parameters.values() if p.name != "system"]
+    annotations: dict[str, Any] = {p.name: _NOTATIONS.get(hints[p.name], hints[p.name]) for p in parameters}
+    annotations |= {"photo": _PHOTOS, "at": _PLACES}
+    own_hints = typing.get_type_hints(command, include_extras=True)
+    own = [
+        p for p in inspect.signature(command).parameters.values()
+        if p.kind is not p.VAR_KEYWORD and p.name not in annotations
+    ]  # fmt: skip
+    annotations |= {p.name: own_hints[p.name] for p in own}
+
+    def derived(**values: Any) -> int:
+        return command(**values)
+
+    own_help = inspect.cleandoc(command.__doc__ or "")
+    derived.__name__ = verb.__name__
+    derived.__doc__ = f"{(inspect.getdoc(verb) or '').rstrip()}\n{textwrap.indent(own_help, '    ')}"
+    derived.__annotations__ = {**annotations, "return": int}
+    signature = [p.replace(kind=p.KEYWORD_ONLY, annotation=annotations[p.name]) for p in [*parameters, *own]]
+    derived.__signature__ = inspect.Signature(signature)  # ty: ignore[unresolved-attribute]
+    return derived
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _knock(
+    photo: tuple[Path, ...],
+    at: tuple[Point, ...],
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
+    picture: Path | None = None,
+    json: bool = False,
+    bits: Literal[16, 24] = 16,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    output: The sound file (WAV, FLAC, OGG, MP3), knock.wav unless --json is given. Several sounds: knock-1.wav, ...
+    picture: Also draw the photo with the click, the wave and the spectrogram with its modes to this PNG.
+    json: Print code, tokens, mode frequencies, decay times and the pitch interval of each click.
+    bits: Bits per sample of WAV and FLAC.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    photos = _expand(photo)
+    if not at:
+        raise InputError("Where? Give a point with --at X,Y, such as --at 0.5,0.6 (0,0 is the top left).")
+    if output is None and not json:
+        output = Path("knock.wav")
+    clicks = len(photos) * len(at)
+    sounds = _numbered(output, clicks * max(1, settings["variations"]), media.SOUNDS)
+    pictures = _numbered(picture, clicks, media.PICTURES)
+    for path in (*sounds, *pictures):
+        media.check_writable(path)
+    system = verbs.load(yes=yes, **({} if model is None else {"knock": model}))
+    hit = system.knock(photos, list(at), **settings)
+
+    for path, sound in zip(sounds, hit.sounds, strict=False):
+        sound.save(path, bits=bits)
+    for path, click in zip(pictures, hit, strict=False):
+        media.write_image(path, click.picture())
+    told = hit.describe()
+    for i, one in enumerate(told):
+        one["photo"] = str(photos[i // len(at)])
+        one["sounds"] = [str(path) for path in sounds[i * hit.variations : (i + 1) * hit.variations]]
+    if json:
+        print(json_format.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        for one in told:
+            print(f"{', '.join(one['sounds'])}: {verbs.headline(one)}")
+    return 0
+
+
+def _expand(photo: Sequence[Path]) -> list[Path]:
+    """Files as they are; a folder as the pictures in it, by name."""
+    photos: list[Path] = []
+    for path in photo:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in media.PICTURES)
+            if not inside:
+                raise InputError(f"The folder {path} holds no JPEG, PNG or WebP picture.")
+            photos += inside
+        else:
+            photos.append(path)
+    if not photos:
+        raise InputError("Which photo? Give a JPEG, PNG or WebP file, or a folder of them.")
+    return photos
+
+
+def _numbered(path: Path | None, count: int, endings: dict[str, str]) -> list[Path]:
+    """The path itself for one file; out-1.wav, out-2.wav, ... for several."""
+    if path is None:
+        return []
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path}: the name must end in {', '.join(endings)}.")
+    if count == 1:
+        return [path]
+    digits = len(str(count))
+    return [path.with_name(f"{path.stem}-{i:0{digits}d}{path.suffix}") for i in range(1, count + 1)]
+
+
+def demo(
+    photo: tyro.conf.Positional[Path | None] = None,
+    at: Annotated[Point, _notation(_point, "X,Y")] = Point(0.5, 0.5),
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
+) -> int:
+    """Knock on a photo, or on the photos that ship with the project; leaves knock.wav and knock.png in out/.
+
+    Args:
+        photo: Any photo (JPEG, PNG, WebP).
+        at: Where to strike it, X,Y from 0,0 (top left) to 1,1 (bottom right).
+        output: The folder to write to.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {output}: {error.strerror}.") from error
+    with resources.as_file(resources.files("synesthesia") / "demo") as shipped:
+        clicks = json_format.loads((shipped / "clicks.json").read_text())
+        strikes = [(shipped / name, Point(*where)) for name, where in clicks.items()] if photo is None else [(photo, at)]
+        system = verbs.default()
+        for i, (path, point) in enumerate(strikes):
+            hit = system.knock(path, point)
+            base = output / ("knock" if i == 0 else f"knock-{path.stem}")
+            hit.sound.save(base.with_suffix(".wav"))
+            media.write_image(base.with_suffix(".png"), hit.picture())
+            print(f"{path.name} at {point.x:g},{point.y:g}: {verbs.headline(hit.describe()[0])}")
+    print(f"Listen to {output}/knock.wav and look at {output}/knock.png.")
+    print("Next: your own photo, with make demo PHOTO=photo.jpg or synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x")
+    return 0
+
+
+def doctor() -> int:
+    """Versions, device, mirrors, disk and weights: paste this into a bug report."""
+    from . import doctor as room
+
+    print(room.report())
+    return 0
+
+
+# What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
+COMMANDS: dict[str, Any] = {
+    "knock": _derive(_knock, verbs.knock),
+    "demo": demo,
+    "doctor": doctor,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    rest = list(sys.argv[1:] if arguments is None else arguments)
+    command: Any = COMMANDS
+    words = ["synesthesia"]
+    while isinstance(command, dict) and rest and rest[0] in command:
+        words.append(rest[0])
+        command = command[rest.pop(0)]
+    if isinstance(command, dict):
+        return _help(words, command, rest)
+    warnings.showwarning = _sentence
+    try:
+        return tyro.cli(command, prog=" ".join(words), args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+    except InputError as error:
+        print(f"synesthesia: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("synesthesia: stopped.", file=sys.stderr)
+        return 130
+
+
+def _help(words: list[str], group: dict[str, Any], rest: list[str]) -> int:
+    """The commands of a group with the first line of each; exit code 0 only when help was asked for."""
+    if rest == ["--version"] and len(words) == 1:
+        from . import __version__
+
+        print(__version__)
+        return 0
+    asked = not rest or rest[0] in ("-h", "--help")
+    out = sys.stdout if asked else sys.stderr
+    if not asked:
+        print(f"{' '.join(words)}: there is no command {rest[0]!r}.", file=out)
+    print(f"usage: {' '.join(words)} COMMAND ...\n", file=out)
+    for name, command in group.items():
+        inside = f"{', '.join(command)}" if isinstance(command, dict) else inspect.getdoc(command).splitlines()[0]
+        print(f"  {name:10} {inside}", file=out)
+    print(f"\n{' '.join(words)} COMMAND --help says more.", file=out)
+    return 0 if asked else 2
+
+
+def _sentence(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    """A warning of ours as a sentence; where in the source it was raised is of no use at a command line."""
+    print(f"synesthesia: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The picture of a knock: the photo with the click, the wave, the spectrogram with its modes. Pillow and NumPy only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .senses import Image, Point, Sound
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+
+WIDTH, HEIGHT, MARGIN, GAP = 1600, 800, 40, 28
+BACKGROUND, INK, FAINT, GRID = (14, 15, 22), (236, 232, 224), (140, 140, 152), (44, 46, 60)
+ACCENT = (255, 176, 84)
+
+# Dark violet to warm white, even in lightness (hand-made in the spirit of matplotlib's magma).
+_MAP = np.array(
+    [(14, 15, 22), (38, 22, 66), (88, 28, 112), (150, 44, 118), (212, 72, 98), (246, 128, 88), (254, 196, 132),
+     (255, 248, 224)], dtype=np.float64
+)  # fmt: skip
+
+LOW_HZ, RANGE_DB = 60.0, 78.0
+
+
+def draw_knock(
+    photo: Image,
+    point: Point,
+    sound: Sound,
+    frequency: Float[np.ndarray, " modes"],
+    t60: Float[np.ndarray, " modes"],
+    gain: Float[np.ndarray, " modes"],
+    headline: str,
+) -> Image:
+    """A 1600 × 800 picture. Each mode is a line at its frequency [Hz], as long as its decay time `t60` [s], the brighter
+    the stronger its `gain`; the spectrogram behind is of the sound itself, on the same axes."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    canvas = Pil.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
+    side = HEIGHT - 2 * MARGIN - 44
+    _place_photo(canvas, photo, point, (MARGIN, MARGIN, MARGIN + side, MARGIN + side))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((MARGIN, HEIGHT - MARGIN - 20), headline, INK, font=_font(21))
+
+    left, right = MARGIN + side + GAP + 56, WIDTH - MARGIN
+    split = MARGIN + 190
+    _draw_wave(canvas, sound, (left, MARGIN, right, split))
+    _draw_spectrogram(canvas, sound, frequency, t60, gain, (left, split + GAP, right, MARGIN + side))
+    return Image(np.array(canvas))
+
+
+Box = tuple[int, int, int, int]
+
+
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _place_photo(canvas: Any, photo: Image, point: Point, box: Box) -> None:
+    """The photo, fitted into the box whole, with a ring at the click drawn at four times the size and reduced."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    x0, y0, x1, y1 = box
+    scale = min((x1 - x0) / photo.width, (y1 - y0) / photo.height)
+    width, height = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    shown = Pil.fromarray(np.asarray(photo.pixels)).resize((width, height), Pil.Resampling.LANCZOS)
+    ring = Pil.new("RGBA", (width * 4, height * 4))
+    draw = ImageDraw.Draw(ring)
+    cx, cy = point.x * width * 4, point.y * height * 4
+    for radius, line, colour in (
+        (92, 22, (0, 0, 0, 110)), (90, 12, (255, 255, 255, 255)), (152, 18, (0, 0, 0, 70)), (150, 6, (*ACCENT, 230)),
+    ):  # fmt: skip
+        draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), outline=colour, width=line)
+    draw.ellipse((cx - 20, cy - 20, cx + 20, cy + 20), fill=(*ACCENT, 255))
+    ring = ring.resize((width, height), Pil.Resampling.LANCZOS)
+    shown = Pil.alpha_composite(shown.convert("RGBA"), ring).convert("RGB")
+    mask = Pil.new("L", (width * 4, height * 4))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), 48, fill=255)
+    at = (x0 + (x1 - x0 - width) // 2, y0 + (y1 - y0 - height) // 2)
+    canvas.paste(shown, at, mask.resize((width, height), Pil.Resampling.LANCZOS))
+
+
+def _draw_wave(canvas: Any, sound: Sound, box: Box) -> None:
+    """The wave as its extremes per column, drawn at four times the height and reduced; the scale is its own peak."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    x0, y0, x1, y1 = box
+    width, height, fine = x1 - x0, y1 - y0, 4
+    wave = sound.mono
+    peak = float(np.abs(wave).max(initial=0.0))
+    columns = np.array_split(wave, width * 2)
+    top = np.array([c.max(initial=0.0) for c in columns]) / (peak or 1.0)
+    low = np.array([c.min(initial=0.0) for c in columns]) / (peak or 1.0)
+    layer = Pil.new("RGB", (width * 2, height * fine), BACKGROUND)
+    draw = ImageDraw.Draw(layer)
+    middle, reach = height * fine / 2, height * fine / 2 - 4
+    draw.line((0, middle, width * 2, middle), GRID, 3)
+    for i, (a, b) in enumerate(zip(top, low, strict=True)):
+        draw.line((i, middle - a * reach - 1, i, middle - b * reach + 1), ACCENT)
+    canvas.paste(layer.resize((width, height), Pil.Resampling.LANCZOS), (x0, y0))
+    level = f"peak {20 * np.log10(peak * 2 / 20e-6):.0f} dB SPL" if peak else "silence"  # full scale is 2 Pa
+    draw = ImageDraw.Draw(canvas)
+    draw.text((x1, y0), level, FAINT, font=_font(17), anchor="ra")
+
+
+def _draw_spectrogram(
+    canvas: Any,
+    sound: Sound,
+    frequency: Float[np.ndarray, " modes"],
+    t60: Float[np.ndarray, " modes"],
+    gain: Float[np.ndarray, " modes"],
+    box: Box,
+) -> None:
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    top_hz = min(20_000.0, sound.rate / 2)
+    power = _log_spectrogram(sound, width, height, top_hz)
+    canvas.paste(Pil.fromarray(_colours(power)), (x0, y0))
+
+    def row(hz: float) -> float:
+        return y1 - height * np.log(hz / LOW_HZ) / np.log(top_hz / LOW_HZ)
+
+    layer = Pil.new("RGBA", (width * 2, height * 2))
+    lines = ImageDraw.Draw(layer)
+    strength = 20 * np.log10(np.maximum(gain, 1e-30) / max(float(gain.max(initial=0.0)), 1e-30))
+    for hz, seconds, level in zip(frequency, t60, strength, strict=True):
+        if LOW_HZ < hz < top_hz and level > -50:
+            alpha = int(235 * (1 + level / 60))
+            y, end = 2 * (row(hz) - y0), 2 * width * min(1.0, seconds / sound.seconds)
+            lines.line((0, y, end, y), (255, 255, 255, alpha // 2), 2)
+            lines.ellipse((end - 5, y - 5, end + 5, y + 5), fill=(255, 255, 255, alpha))
+            lines.line((0, y, 22, y), (255, 255, 255, alpha), 5)
+    layer = layer.resize((width, height), Pil.Resampling.LANCZOS)
+    canvas.paste(layer, (x0, y0), layer)
+
+    draw, font = ImageDraw.Draw(canvas), _font(17)
+    for hz, label in ((100, "100"), (200, "200"), (500, "500"), (1000, "1 k"), (2000, "2 k"), (5000, "5 k"), (10_000, "10 k")):
+        if hz < top_hz:
+            draw.line((x0 - 8, row(hz), x0 - 3, row(hz)), FAINT, 1)
+            draw.text((x0 - 14, row(hz)), label, FAINT, font=font, anchor="rm")
+    draw.text((x0 - 14, y0 + 2), "Hz", FAINT, font=font, anchor="ra")
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20) if sound.seconds / s <= 7)
+    for k in range(1, int(sound.seconds / step + 1e-9) + 1):
+        x = x0 + width * k * step / sound.seconds
+        draw.line((x, y1 + 3, x, y1 + 8), FAINT, 1)
+        draw.text((min(x, x1), y1 + 12), f"{k * step:g} s", FAINT, font=font, anchor="ma" if x < x1 - 20 else "ra")
+
+
+def _log_spectrogram(sound: Sound, width: int, height: int, top_hz: float) -> Float[np.ndarray, "height width"]:
+    """Level in dB below the loudest point, frequency rising logarithmically from the bottom row."""
+    wave = sound.mono.astype(np.float64)
+    size = 2 ** int(np.clip(np.round(np.log2(sound.rate * 0.046)), 8, 13))
+    # Silence before the strike; after the end a mirror image, since a hard cut would paint a click that nobody hears.
+    padded = np.concatenate([np.zeros(size // 2), np.pad(wave, (0, size), mode="symmetric")])
+    starts = np.linspace(0, len(wave), width).astype(int)
+    frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size)
+    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+    rows_hz = top_hz * (LOW_HZ / top_hz) ** (np.arange(height) / max(height - 1, 1))
+    bins = rows_hz * size / sound.rate
+    # Energy between the edges of each row, so that a narrow line survives where many bins share a row.
+    edges = np.concatenate([[bins[0]], np.sqrt(bins[1:] * bins[:-1]), [bins[-1]]])
+    cumulative = np.concatenate([np.zeros((width, 1)), np.cumsum(power, axis=1)], axis=1)
+    at = np.clip(edges + 0.5, 0, cumulative.shape[1] - 1)
+    whole = np.minimum(at.astype(int), cumulative.shape[1] - 2)
+    part = at - whole
+    integral = cumulative[:, whole] * (1 - part) + cumulative[:, whole + 1] * part
+    density = (integral[:, :-1] - integral[:, 1:]) / np.maximum(at[:-1] - at[1:], 1e-9)
+    loudest = float(density.max(initial=0.0)) or 1.0
+    return 10 * np.log10(np.maximum(density.T, loudest * 1e-12) / loudest)
+
+
+def _colours(level_db: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    t = np.clip(1 + level_db / RANGE_DB, 0, 1) * (len(_MAP) - 1)
+    steps = np.arange(len(_MAP))
+    return np.stack([np.interp(t, steps, _MAP[:, c]) for c in range(3)], axis=-1).round().astype(np.uint8)

@@ -1,0 +1,334 @@
+"""The verbs: what a person can do. Each is a short composition of what the other rooms offer; start reading here.
+
+A verb is a function whose first argument is a `System` (which models to use). `system.knock` and `synesthesia.knock`
+(on the default preset) are the same function, and its command is derived from its signature and docstring.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+
+from . import hub, media
+from .senses import MALLETS, Image, InputError, Point, Sound, Strike, Support
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What a verb takes for a picture: the sense, a file, a Pillow image, or an array (height, width, 3) of 8 bits.
+Photo: TypeAlias = Any
+Place: TypeAlias = Point | tuple[float, float]
+# Marked, so that the command line can offer its own notation for them: 5 or 1,0,-2; wood or 2e9; 2x.
+Force: TypeAlias = Annotated[float | tuple[float, float, float], "newtons"]
+Hardness: TypeAlias = Annotated[Literal["felt", "wood", "steel"] | float, "mallet or Pa"]
+Factor: TypeAlias = Annotated[float, "factor"]
+
+SEEN_PICTURES = 32  # encoded pictures that a system remembers, so that a second click on one is quick
+
+
+class System:
+    """Which model serves which verb. Weights are read at a verb's first use."""
+
+    def __init__(self, models: dict[str, str], *, yes: bool = False) -> None:
+        self.models = dict(models)
+        self._yes = yes
+        self._loaded: dict[str, Any] = {}
+        self._seen: OrderedDict[tuple[object, ...], tuple[Image, Any]] = OrderedDict()
+
+    def model(self, verb: str) -> Any:
+        """The model of a verb, loaded once. Raises InputError when no model serves the verb or it cannot be loaded."""
+        if verb not in self._loaded:
+            if verb not in self.models:
+                have = [f"{name} ({models[verb]})" for name, models in hub.PRESETS.items() if verb in models]
+                raise InputError(f"This system has no model for {verb}; presets that do: {', '.join(have) or 'none'}.")
+            self._loaded[verb] = _LOADERS[verb](hub.resolve(self.models[verb], yes=self._yes))
+        return self._loaded[verb]
+
+    def see(self, verb: str, photos: Sequence[Photo]) -> list[tuple[Image, Any]]:
+        """Each picture with what the verb's eyes make of it; pictures seen before are not encoded again."""
+        keys = [(verb, *_identity(photo)) for photo in photos]
+        new = {key: _image(photo) for key, photo in zip(keys, photos, strict=True) if key not in self._seen}
+        fresh = dict(zip(new, zip(new.values(), self.model(verb).see(list(new.values())), strict=True), strict=True)) if new else {}
+        pairs = [fresh[key] if key in fresh else self._seen[key] for key in keys]
+        for key, pair in zip(keys, pairs, strict=True):
+            self._seen[key] = pair
+            self._seen.move_to_end(key)
+        while len(self._seen) > SEEN_PICTURES:
+            self._seen.popitem(last=False)
+        return pairs
+
+    def knock(self, photo: Photo | Sequence[Photo], at: Place | Sequence[Place], **settings: Any) -> Hit:
+        """Strike a spot of a photo; see `verbs.knock`."""
+        return knock(self, photo, at, **settings)
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """What a knock gave: for each click what was struck (`physics`, batched) and its sounds.
+
+    `sounds` holds `variations` sounds per click, click by click; `hit[i]` is the i-th click alone.
+    """
+
+    sounds: tuple[Sound, ...]
+    physics: Any
+    photos: tuple[Image, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def sound(self) -> Sound:
+        """The first sound."""
+        return self.sounds[0]
+
+    @property
+    def variations(self) -> int:
+        """Sounds per click."""
+        return len(self.sounds) // len(self.points)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> Hit:
+        i = range(len(self))[index]
+        k = self.variations
+        return Hit(self.sounds[i * k : (i + 1) * k], _row(self.physics, i), (self.photos[i],), (self.points[i],))
+
+    def __iter__(self) -> Iterator[Hit]:
+        return (self[i] for i in range(len(self)))
+
+    def picture(self) -> Image:
+        """The photo with the click, the wave, and the spectrogram with the modes (of the first click and sound)."""
+        from . import picture
+
+        p = self.physics
+        return picture.draw_knock(
+            self.photos[0], self.points[0], self.sound, np.asarray(p.frequency)[0], np.asarray(p.t60)[0],
+            np.asarray(p.gain)[0], headline(self.describe()[0]),
+        )  # fmt: skip
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Per click, in plain numbers: code, tokens, pitch with its 80 % interval, modes with their decay times."""
+        return [_describe(_row(self.physics, i), point) for i, point in enumerate(self.points)]
+
+    def _repr_html_(self) -> str:
+        return "".join(sound._repr_html_() for sound in self.sounds)
+
+
+def knock(
+    system: System,
+    photo: Photo | Sequence[Photo],
+    at: Place | Sequence[Place],
+    force: Force = 5.0,
+    hardness: Hardness = "wood",
+    speed: float | None = None,
+    support: Support | None = None,
+    size_m: float | None = None,
+    seconds: float = 1.5,
+    seed: int = 0,
+    variations: int = 1,
+    material_code: int | None = None,
+    mass: Factor = 1.0,
+    stiffness: Factor = 1.0,
+    size: Factor = 1.0,
+    damping: Factor = 1.0,
+    rate: int = 44_100,
+) -> Hit:
+    """Strike a spot of a photo and hear that spot of that object.
+
+    Before the sound the model says what it thinks it struck (`Hit.physics`); those tokens can be changed by
+    `material_code`, `mass`, `stiffness`, `size` and `damping`, and the sound follows. Several photos are all struck at
+    all points, photo by photo, in one batch. Raises InputError for bad input.
+
+    Args:
+        photo: A photo (JPEG, PNG, WebP), or several.
+        at: Where: x,y from 0,0 (top left) to 1,1 (bottom right). Several points are several knocks.
+        force: Peak force in newtons along the inward normal, or x,y,z in scene axes (x right, y up, z to the camera).
+        hardness: The striker: felt, wood, steel, or its Young's modulus in Pa.
+        speed: Striking speed in m/s (nominal 1): faster is a shorter and stronger contact.
+        support: How the object is held; by default what the picture shows.
+        size_m: Largest dimension of the object in metres, when known: it sharpens the pitch.
+        seconds: Length of the sound.
+        seed: The same seed gives the same sound.
+        variations: How many sounds per point, with the seeds seed, seed + 1, ...
+        material_code: Replace the material seen by this code of the material codebook.
+        mass: Make the object heavier by this factor.
+        stiffness: Make the object stiffer by this factor.
+        size: Make the object larger by this factor.
+        damping: Make its sound die away faster by this factor.
+        rate: Sample rate in Hz.
+    """
+    photos = list(photo) if isinstance(photo, (list, tuple)) else [photo]
+    points = _points(at)
+    strike = Strike(points[0], force, _hardness(hardness), speed)
+    _check_range("seconds", seconds, 0.01, 60)
+    _check_range("size_m", size_m, 1e-3, 100)
+    _check_range("variations", variations, 1, 1000)
+    _check_range("rate", rate, 8000, 192_000)
+    for name, factor in (("mass", mass), ("stiffness", stiffness), ("size", size), ("damping", damping)):
+        _check_range(name, factor, 1e-3, 1e3)
+    if not photos:
+        raise InputError("No photo was given.")
+
+    model = system.model("knock")
+    clicks = [(image, seen, point) for image, seen in system.see("knock", photos) for point in points]
+    physics = model.think(
+        [seen for _, seen, _ in clicks],
+        np.array([(point.x, point.y) for _, _, point in clicks], dtype=np.float32),
+        size_m=None if size_m is None else np.full(len(clicks), size_m, dtype=np.float32),
+        wall_m=None,
+        support=None if support is None else [support] * len(clicks),
+    ).with_(mass=mass, stiffness=stiffness, size=size, damping=damping, code=material_code)
+    takes = [
+        model.sound(physics, strike.force, strike.hardness, speed, seconds, rate, seed + variation)
+        for variation in range(variations)
+    ]
+    return Hit(
+        tuple(take[i] for i in range(len(clicks)) for take in takes),
+        physics,
+        tuple(image for image, _, _ in clicks),
+        tuple(point for _, _, point in clicks),
+    )
+
+
+def load(preset: str = "tiny", *, yes: bool = False, **models: str | Path) -> System:
+    """A system: a preset with single verbs' models replaced, `load(knock="runs/mine")`. Reads no weights yet.
+
+    `yes` agrees to downloads (`hf:user/repo@commit`) without asking. Raises InputError for an unknown preset or verb.
+    """
+    if unknown := set(models) - set(_LOADERS):
+        raise InputError(f"There is no verb {sorted(unknown)[0]!r}; there are: {', '.join(_LOADERS)}.")
+    return System(hub.preset(preset, **models), yes=yes)
+
+
+@functools.cache
+def default() -> System:
+    """The system of the default preset, shared by `synesthesia.knock` and its like."""
+    return load()
+
+
+def _on_default(verb: Callable[Concatenate[System, P], R]) -> Callable[P, R]:
+    @functools.wraps(verb)
+    def on_default(*args: P.args, **kwargs: P.kwargs) -> R:
+        return verb(default(), *args, **kwargs)
+
+    return on_default
+
+
+default_knock = _on_default(knock)
+
+
+def headline(told: dict[str, Any]) -> str:
+    """One line about a click from `Hit.describe`, with numbers and no words for materials."""
+    tokens, pitch = told["tokens"], told["pitch"]
+    low, high = pitch["interval_80_hz"]
+    ring = max((mode["t60_s"] for mode in told["modes"]), default=0.0)
+    return (
+        f"code {told['code']}   {_three(pitch['median_hz'])} Hz ({_three(low)} to {_three(high)})   "
+        f"rings {_three(ring)} s   {_three(100 * tokens['size_m'])} cm   {_three(tokens['mass_kg'])} kg   "
+        f"hollow {tokens['hollow']:.0%}"
+    )
+
+
+# --- what the verbs share --------------------------------------------------------------------------------------------
+
+
+def _load_knock(folder: Path) -> Any:
+    from .bridges.knock import Knock
+
+    return Knock.load(folder)
+
+
+_LOADERS: dict[str, Callable[[Path], Any]] = {"knock": _load_knock}
+
+
+def _image(photo: Photo) -> Image:
+    if isinstance(photo, Image):
+        return photo
+    if isinstance(photo, (str, Path, bytes)):
+        return media.read_image(photo)
+    if isinstance(photo, np.ndarray):
+        return Image(photo)
+    if hasattr(photo, "getexif"):  # a Pillow image, without importing Pillow to ask
+        return media.image_from_pil(photo)
+    raise InputError(f"A photo is an Image, a file, a Pillow image or an array, not a {type(photo).__name__}.")
+
+
+def _identity(photo: Photo) -> tuple[object, ...]:
+    """Equal for the same picture: a file until it changes, an object for as long as it lives in the memory of pictures."""
+    if isinstance(photo, (str, Path)):
+        try:
+            info = Path(photo).stat()
+        except (OSError, ValueError):
+            return (str(photo),)  # reading it will say what is wrong
+        return (str(photo), info.st_mtime_ns, info.st_size)
+    if isinstance(photo, Image):
+        return (photo,)  # senses compare by identity, and the key keeps this one alive
+    return (object(),)  # arrays and Pillow images may change between two calls: never remembered
+
+
+def _points(at: Any) -> list[Point]:
+    several = at if isinstance(at, (list, tuple)) and at and not isinstance(at[0], (int, float)) else [at]
+    points = []
+    for one in several:
+        if isinstance(one, Point):
+            points.append(one)
+        elif isinstance(one, (list, tuple)) and len(one) == 2:
+            points.append(Point(float(one[0]), float(one[1])))
+        else:
+            raise InputError(f"A point is (x, y), each between 0 and 1; this is {one!r}.")
+    return points
+
+
+def _hardness(hardness: str | float) -> float:
+    if isinstance(hardness, str):
+        if hardness not in MALLETS:
+            raise InputError(f"Hardness is {', '.join(MALLETS)} or a Young's modulus in Pa, not {hardness!r}.")
+        return MALLETS[hardness]
+    return float(hardness)
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise InputError(f"{name} lies between {low:g} and {high:g}, not {value}.")
+
+
+# Fields of a physical state that are the model's, the same for every click.
+_SHARED = {"prototypes"}
+
+
+def _row(physics: Any, i: int) -> Any:
+    """The i-th click of a batched physical state, still batched (of one)."""
+    values = {f.name: getattr(physics, f.name) for f in dataclasses.fields(physics) if f.name not in _SHARED}
+    return dataclasses.replace(physics, **{name: value[i : i + 1] for name, value in values.items()})
+
+
+def _describe(physics: Any, point: Point) -> dict[str, Any]:
+    mean, spread = float(physics.log_f1_mean[0]), float(physics.log_f1_std[0])
+    half = 1.2816 * spread  # the 10th and 90th percentile of a normal distribution
+    names = ("wave_speed", "density", "youngs_modulus", "loss", "size_m", "wall_m", "hollow", "mass")
+    units = {"wave_speed": "wave_speed_m_s", "density": "density_kg_m3", "youngs_modulus": "youngs_modulus_pa", "mass": "mass_kg"}
+    return {
+        "at": [point.x, point.y],
+        "struck": str(physics.struck[0]),
+        "code": int(physics.code[0]),
+        "code_probabilities": [round(float(p), 4) for p in physics.code_probs[0]],
+        "tokens": {units.get(name, name): float(getattr(physics, name)[0]) for name in names},
+        "support": dict(zip(("hung", "resting", "held"), map(float, physics.support_probs[0]), strict=True)),
+        "pitch": {"median_hz": math.exp(mean), "interval_80_hz": [math.exp(mean - half), math.exp(mean + half)]},
+        "modes": [
+            {"hz": float(f), "t60_s": float(t), "pa_per_n": float(g)}
+            for f, t, g in zip(physics.frequency[0], physics.t60[0], physics.gain[0], strict=True)
+        ],
+    }
+
+
+def _three(value: float) -> str:
+    """Three significant digits without an exponent."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):.0f}"
