@@ -679,8 +679,8 @@ def bar(rng: np.random.Generator) -> Shape:
     h = _log(rng, 0.015, 0.11)
     w = min(h * _log(rng, 1.0, 5.0), 0.35)
     cut = float(rng.uniform(0.2, 0.6)) if rng.random() < 0.35 else 0.0
-    nx = _cells(1.0, h, 22, 3.0, 12)
-    lines = [np.linspace(0, 1, nx + 1), np.linspace(0, h, 2), np.linspace(0, w, 1 + _cells(w, h, 4, 2.0, 2))]
+    nx = _cells(1.0, h, 36, 1.5, 16)
+    lines = [np.linspace(0, 1, nx + 1), np.linspace(0, h, 3), np.linspace(0, w, 1 + _cells(w, h, 6, 1.0, 2))]
 
     def undercut(x: np.ndarray) -> np.ndarray:
         x = x.copy()
@@ -698,7 +698,7 @@ def plate(rng: np.random.Generator) -> Shape:
     t = _log(rng, 0.010, 0.08)
     depth = float(rng.uniform(0.35, 1.0))
     arch = float(rng.uniform(0.02, 0.15)) if rng.random() < 0.3 else 0.0
-    lines = [np.linspace(0, 1, 15), np.linspace(0, t, 2), np.linspace(0, depth, 1 + max(6, round(14 * depth)))]
+    lines = [np.linspace(0, 1, 17), np.linspace(0, t, 2), np.linspace(0, depth, 1 + max(7, round(16 * depth)))]
 
     def bend(x: np.ndarray) -> np.ndarray:
         x = x.copy()
@@ -710,15 +710,17 @@ def plate(rng: np.random.Generator) -> Shape:
     return blocks_of("plate", lines, filled, params=p, wall=t, hollow=False, warp=bend if arch else None)
 
 
-def _walls(length: float, t: float, inner: int) -> np.ndarray:
-    return np.concatenate([[0.0], np.linspace(t, length - t, inner + 1), [length]])
+def _walls(length: float, t: float, inner: int, layers: int = 1) -> np.ndarray:
+    """Grid lines with `layers` cells in the wall at either end and `inner` cells between the walls."""
+    wall = np.linspace(0, t, layers + 1)
+    return np.concatenate([wall[:-1], np.linspace(t, length - t, inner + 1), length - wall[-2::-1]])
 
 
 def box_hollow(rng: np.random.Generator) -> Shape:
     """A closed hollow box."""
     x, y, z = 1.0, float(rng.uniform(0.3, 1.0)), float(rng.uniform(0.4, 1.0))
     t = _log(rng, 0.012, 0.07)
-    counts = [_cells(v, 0.13, 8, 1.0, 4) for v in (x, y, z)]
+    counts = [_cells(v, 0.1, 10, 1.0, 4) for v in (x, y, z)]
     lines = [_walls(v, t, n) for v, n in zip((x, y, z), counts, strict=True)]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[1:-1, 1:-1, 1:-1] = False
@@ -731,7 +733,7 @@ def tray(rng: np.random.Generator) -> Shape:
     x, y, z = 1.0, float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.45, 1.0))
     t = _log(rng, 0.012, 0.07)
     lean = float(rng.uniform(0.0, 0.18))
-    lines = [_walls(x, t, _cells(x, 0.13, 8, 1.0, 4)), np.concatenate([[0], np.linspace(t, max(y, 2.5 * t), 1 + _cells(y, 0.15, 6, 1.0, 2))]), _walls(z, t, _cells(z, 0.13, 8, 1.0, 4))]
+    lines = [_walls(x, t, _cells(x, 0.09, 11, 1.0, 5)), np.concatenate([[0], np.linspace(t, max(y, 2.5 * t), 1 + _cells(y, 0.1, 9, 1.0, 2))]), _walls(z, t, _cells(z, 0.09, 11, 1.0, 5))]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[1:-1, 1:, 1:-1] = False
 
@@ -758,7 +760,7 @@ def bracket(rng: np.random.Generator) -> Shape:
     t = _log(rng, 0.02, 0.09)
     leg = float(rng.uniform(0.3, 1.0))
     width = float(rng.uniform(0.2, 0.9))
-    lines = [np.concatenate([[0], np.linspace(t, 1, 10)]), np.concatenate([[0], np.linspace(t, leg, 1 + max(3, round(9 * leg)))]), np.linspace(0, width, 1 + max(3, round(9 * width)))]
+    lines = [np.concatenate([[0], np.linspace(t, 1, 15)]), np.concatenate([[0], np.linspace(t, leg, 1 + max(5, round(14 * leg)))]), np.linspace(0, width, 1 + max(4, round(12 * width)))]
     filled = np.zeros([len(g) - 1 for g in lines], bool)
     filled[0] = True
     filled[:, 0] = True
@@ -771,7 +773,7 @@ def channel(rng: np.random.Generator) -> Shape:
     t = _log(rng, 0.012, 0.06)
     height, width = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.15, 0.5))
     height = max(height, 2.5 * t)
-    lines = [np.linspace(0, 1, 13), np.concatenate([[0], np.linspace(t, height, 1 + max(2, round(10 * height)))]), _walls(width, t, max(2, round(10 * width)))]
+    lines = [np.linspace(0, 1, 19), np.concatenate([[0], np.linspace(t, height, 1 + max(3, round(14 * height)))]), _walls(width, t, max(3, round(14 * width)))]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[:, 1:, 1:-1] = False
     p = {"thickness": t, "height": height, "width": width}
@@ -784,13 +786,12 @@ def fork(rng: np.random.Generator) -> Shape:
     gap = t * float(rng.uniform(0.6, 2.0))
     handle = float(rng.uniform(0.2, 0.45))
     depth = t * float(rng.uniform(0.6, 1.6))
-    xs = np.concatenate([np.linspace(0, handle, 6), [handle + t], np.linspace(handle + t, 1, 11)[1:]])
-    zs = np.concatenate([np.linspace(0, t, 2), np.linspace(t, t + gap, 3)[1:], [2 * t + gap]])
-    lines = [xs, np.linspace(0, depth, 2), zs]
-    filled = np.zeros([len(g) - 1 for g in lines], bool)
-    filled[6:, :, 0] = filled[6:, :, -1] = True
-    filled[5] = True
-    filled[:5, :, 1:-1] = True
+    xs = np.concatenate([np.linspace(0, handle, 8)[:-1], np.linspace(handle, handle + t, 3)[:-1], np.linspace(handle + t, 1, 19)])
+    zs = np.concatenate([np.linspace(0, t, 3)[:-1], np.linspace(t, t + gap, 3)[:-1], np.linspace(t + gap, 2 * t + gap, 3)])
+    lines = [xs, np.linspace(0, depth, 3), zs]
+    filled = np.ones([len(g) - 1 for g in lines], bool)
+    filled[9:, :, 2:4] = False
+    filled[:7, :, :2] = filled[:7, :, 4:] = False
     p = {"thickness": t, "gap": gap, "handle": handle, "depth": depth}
     return blocks_of("fork", lines, filled, params=p, wall=min(t, depth, gap), hollow=False)
 
@@ -800,9 +801,9 @@ def frame(rng: np.random.Generator) -> Shape:
     depth = float(rng.uniform(0.5, 1.0))
     border = float(rng.uniform(0.05, 0.18))
     t = border * _log(rng, 0.2, 1.0)
-    lines = [_walls(1.0, border, 10), np.linspace(0, t, 2), _walls(depth, border, max(5, round(10 * depth)))]
+    lines = [_walls(1.0, border, 12, 2), np.linspace(0, t, 3), _walls(depth, border, max(6, round(12 * depth)), 2)]
     filled = np.ones([len(g) - 1 for g in lines], bool)
-    filled[1:-1, :, 1:-1] = False
+    filled[2:-2, :, 2:-2] = False
     p = {"depth": depth, "border": border, "thickness": t}
     return blocks_of("frame", lines, filled, params=p, wall=min(t, border), hollow=False)
 

@@ -44,11 +44,22 @@ def contact_seconds(
     Hertz: t = 3.21 (m^2 / (K^2 v))^(1/5), K = 4/3 E* sqrt(R), 1/E* = 1/E_striker + 1/E_object (Goldsmith, Impact, 1960,
     sec. 4.1), m the reduced mass. A soft coating acts in series. Proportional to v^(-1/5).
     """
-    compliance = 1 / hardness + 1 / material.youngs_modulus
-    if coating is not None and coating.name in _SOFT:
-        compliance += 1 / _SOFT[coating.name]
+    soft = 1 / _SOFT[coating.name] if coating is not None and coating.name in _SOFT else 0.0
+    return float(hertz_seconds(hardness, 1 / (1 / material.youngs_modulus + soft), mass, speed, striker_mass, striker_radius))
+
+
+def hertz_seconds(
+    hardness: ArrayLike,
+    youngs_modulus: ArrayLike,
+    mass: ArrayLike,
+    speed: float = 1.0,
+    striker_mass: float = STRIKER_MASS,
+    striker_radius: float = STRIKER_RADIUS,
+) -> np.ndarray:
+    """`contact_seconds` for arrays of bare numbers: E of striker and object in Pa, mass of the object in kg."""
+    compliance = 1 / np.asarray(hardness, float) + 1 / np.asarray(youngs_modulus, float)
     stiffness = 4 / 3 / compliance * math.sqrt(striker_radius)
-    reduced = striker_mass * mass / (striker_mass + mass)
+    reduced = striker_mass * np.asarray(mass, float) / (striker_mass + np.asarray(mass, float))
     return 3.21 * (reduced**2 / (stiffness**2 * speed)) ** 0.2
 
 
