@@ -25,7 +25,7 @@ import numpy as np
 
 from ._elements import gauss, jacobians, serendipity
 from .materials import Material
-from .shapes import Shape
+from .shapes import TET_EDGES, Shape
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_matrix
@@ -441,7 +441,8 @@ def _tetrahedra(shape: Shape, count: int) -> Solution:
     from skfem import Basis, BilinearForm, ElementTetP2, ElementVector, MeshTet
     from skfem.helpers import ddot, div, sym_grad
 
-    mesh = MeshTet(shape.nodes.T.copy(), shape.elements.T.astype(np.int64).copy())
+    corners = int(shape.elements[:, :4].max()) + 1
+    mesh = MeshTet(shape.nodes[:corners].T.copy(), shape.elements[:, :4].T.astype(np.int64))
     basis = Basis(mesh, ElementVector(ElementTetP2()), intorder=2)
     lam = BilinearForm(lambda u, v, w: div(u) * div(v)).assemble(basis)
     mu = BilinearForm(lambda u, v, w: 2 * ddot(sym_grad(u), sym_grad(v))).assemble(basis)
@@ -450,5 +451,12 @@ def _tetrahedra(shape: Shape, count: int) -> Solution:
     mass = kron(mass, np.eye(3)).tocsc()  # a vector element numbers its unknowns as 3 * scalar + component
     k = *((a * lam + b * mu).tocsc() for a, b in map(lame, POISSON)), lam.tocsc()
     w, slope, x = _both(k, mass, count + 6, 6, _shift(shape))
-    fields = np.stack([x[dofs] for dofs in basis.nodal_dofs], -1).transpose(1, 0, 2)
+    # The mid-edge nodes of the shape, edge by edge of scikit-fem's numbering.
+    ends, mids = shape.elements[:, TET_EDGES].reshape(-1, 2), shape.elements[:, 4:].reshape(-1)
+    number = np.array([corners, 1])
+    keys, first = np.unique(np.sort(ends, 1) @ number, return_index=True)
+    at = mids[first][np.searchsorted(keys, np.sort(mesh.edges, 0).T @ number)]
+    fields = np.empty((x.shape[1], len(shape.nodes), 3))
+    fields[:, :corners] = np.stack([x[dofs] for dofs in basis.nodal_dofs], -1).transpose(1, 0, 2)
+    fields[:, at] = np.stack([x[dofs] for dofs in basis.edge_dofs], -1).transpose(1, 0, 2)
     return np.sqrt(w), slope, fields, np.zeros(w.shape[1], np.int32)

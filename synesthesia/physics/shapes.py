@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._elements import gauss, jacobians
+from ._elements import H20, gauss, jacobians, serendipity
+from ._stuffing import stuff
 
 # Surfaces are split where faces meet at more than this angle, so that shading keeps edges sharp.
 CREASE_DEGREES = 38.0
@@ -31,7 +32,7 @@ class Shape:
     `vertices` [V, 3] (x right, y up, resting on y = 0, centred in x and z), `faces` [F, 3] outward-facing triangles,
     `normals` [V, 3] unit and smooth except at edges, `uv` [V, 2] in units of the largest dimension (places on an edge
     or a seam stand several times among the vertices). `wall`: thickness of a wall, of a solid its smallest dimension.
-    `kind` is "revolution" (nodes [N, 2] = r, z; elements [E, 8]), "hex" ([N, 3]; [E, 20]) or "tet" ([N, 3]; [E, 4]).
+    `kind` is "revolution" (nodes [N, 2] = r, z; elements [E, 8]), "hex" ([N, 3]; [E, 20]) or "tet" ([N, 3]; [E, 10]).
     A vertex takes the displacement of node `vertex_node` at the angle `vertex_angle` around the axis, turned by `frame`
     from the elements' axes to the vertices'. `key` hashes the elements: equal keys have equal modes.
     """
@@ -210,8 +211,6 @@ def revolve(
     vertices, normals = vertices @ frame.T, normals @ frame.T
     # Element axes (r cos, -r sin, z) -> (x, z, y): the columns say where radial, tangential and axial unit vectors go.
     weights = gauss(3, 2)[1]
-    from ._elements import serendipity
-
     radius = serendipity(3, 2)[0] @ nodes[quads][..., 0].T
     volume = float(2 * np.pi * np.sum(radius.T * det * weights))
     return Shape(
@@ -263,8 +262,6 @@ def blocks_of(
     shape = [len(f) for f in fine]
     index = np.arange(np.prod(shape)).reshape(shape)
     cells = np.argwhere(filled) * 2
-    from ._elements import H20
-
     steps = (H20 + 1).astype(int)
     hexes = index[tuple((cells[:, None] + steps[None]).transpose(2, 0, 1))]
     flat = np.stack(np.meshgrid(*fine, indexing="ij"), -1).reshape(-1, 3)
@@ -328,6 +325,82 @@ def blocks_of(
         frame=np.eye(3),
         key=_key("hex", nodes, hexes),
     )
+
+
+TET_EDGES = np.array([(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)])
+
+
+def tetrahedra_of(
+    family: str,
+    nodes: np.ndarray,
+    tets: np.ndarray,
+    *,
+    params: dict[str, float],
+    wall: float,
+    hollow: bool,
+    distance: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Shape:
+    """A body of tetrahedra [T, 4] on `nodes` [N, 3], any scale; its surface gets the mid-edge nodes too.
+
+    With a signed `distance` (in the units of `nodes`) mid-edge vertices are drawn on its zero, so that the surface
+    looks as smooth as it is; the elements keep straight edges.
+    """
+    pairs, mid = np.unique(np.sort(tets[:, TET_EDGES].reshape(-1, 2), 1), axis=0, return_inverse=True)
+    elements = np.concatenate([tets, len(nodes) + mid.reshape(-1, 6)], 1)
+    every = np.concatenate([nodes, nodes[pairs].mean(1)])
+    drawn = every.copy()
+    # Outward triangles seen once: the boundary.
+    triples = tets[:, [[1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1]]].reshape(-1, 3)
+    _, first, count = np.unique(np.sort(triples, 1), axis=0, return_index=True, return_counts=True)
+    outer = triples[np.sort(first[count == 1])]
+    key = pairs @ np.array([len(nodes), 1])
+    sides = [np.sort(outer[:, [a, b]], 1) @ np.array([len(nodes), 1]) for a, b in ((0, 1), (1, 2), (2, 0))]
+    ab, bc, ca = (len(nodes) + np.searchsorted(key, v) for v in sides)
+    if distance is not None:
+        on = np.unique(np.concatenate([ab, bc, ca]))
+        drawn[on] = _onto(distance, every[on], 0.25 * np.linalg.norm(np.diff(nodes[pairs], axis=1), axis=-1).mean())
+    a, b, c = outer.T
+    faces = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
+    normal = np.cross(drawn[faces[:, 1]] - drawn[faces[:, 0]], drawn[faces[:, 2]] - drawn[faces[:, 0]])
+    axis = np.abs(normal).argmax(1)
+    unique, number = np.unique(faces * 3 + axis[:, None], return_inverse=True)
+    number = number.reshape(-1, 3)
+    node, axis = unique // 3, unique % 3
+    size = np.ptp(drawn[node], axis=0).max()
+    vertices = drawn[node] / size
+    every = every / size
+    det = np.linalg.det(every[tets[:, 1:]] - every[tets[:, :1]])
+    if det.min() <= 1e-4 * det.mean():
+        raise ShapeError(f"{family}: a tetrahedron is flat")
+    return Shape(
+        family=family,
+        params=dict(params),
+        vertices=_place(vertices).astype(np.float32),
+        faces=number.astype(np.int32),
+        normals=_vertex_normals(vertices, number, node).astype(np.float32),
+        uv=np.take_along_axis(vertices, np.array([[2, 1], [0, 2], [0, 1]])[axis], 1).astype(np.float32),
+        wall=wall / size,
+        hollow=hollow,
+        volume=float(det.sum() / 6),
+        kind="tet",
+        nodes=every,
+        elements=elements,
+        vertex_node=node.astype(np.int32),
+        vertex_angle=np.zeros(len(node)),
+        frame=np.eye(3),
+        key=_key("tet", every, elements),
+    )
+
+
+def _onto(distance: Callable[[np.ndarray], np.ndarray], p: np.ndarray, most: float) -> np.ndarray:
+    """Points moved along the gradient to the zero of a distance, by at most `most` (left alone where farther)."""
+    q = p.copy()
+    e = 1e-4
+    for _ in range(4):
+        d = distance(q)
+        g = np.stack([distance(q + e * u) - distance(q - e * u) for u in np.eye(3)], 1) / (2 * e)
+        q = q - g * (d / np.maximum((g * g).sum(1), 0.1))[:, None]
+    return np.where((np.linalg.norm(q - p, axis=1) < most)[:, None], q, p)
 
 
 # ------------------------------------------------------------------------------------------------ curves and blocks
@@ -808,6 +881,97 @@ def frame(rng: np.random.Generator) -> Shape:
     return blocks_of("frame", lines, filled, params=p, wall=min(t, border), hollow=False)
 
 
+# ------------------------------------------------------------------------------------------------ invented objects
+
+_LATTICE = 0.105  # lattice constant over the size of an average invented object; finer for slender ones
+_MOST_TETRAHEDRA = 2600
+
+
+def _primitive(rng: np.random.Generator) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    """A random ball, box, capsule, cylinder, ring or cone about the origin: its name and its signed distance."""
+    kind = str(rng.choice(["ball", "box", "capsule", "cylinder", "ring", "cone"]))
+    a, b, c = (float(v) for v in rng.uniform(0.16, 0.5, 3))
+    if kind == "ball":
+        scale = np.array([a, b, c])
+        return kind, lambda p: (np.linalg.norm(p / scale, axis=1) - 1) * scale.min()
+    if kind == "box":
+        half = np.array([a, max(b, 0.14), max(0.6 * c, 0.13)])
+        round_off = 0.25 * half.min()
+
+        def box(p: np.ndarray) -> np.ndarray:
+            q = np.abs(p) - half + round_off
+            return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0) - round_off
+
+        return kind, box
+    if kind == "capsule":
+        radius = 0.11 + 0.3 * (a - 0.16)
+
+        def capsule(p: np.ndarray) -> np.ndarray:
+            return np.hypot(np.hypot(p[:, 0], p[:, 2]), np.maximum(np.abs(p[:, 1]) - (0.2 + b), 0)) - radius
+
+        return kind, capsule
+    if kind == "ring":
+        big, thick = 0.24 + 0.6 * (a - 0.16), 0.10 + 0.2 * (b - 0.16)
+        return kind, lambda p: np.hypot(np.hypot(p[:, 0], p[:, 2]) - big, p[:, 1]) - thick
+    top = a if kind == "cylinder" else 0.35 * a
+
+    def cone(p: np.ndarray) -> np.ndarray:
+        r = np.hypot(p[:, 0], p[:, 2])
+        radius = a + (top - a) * np.clip(p[:, 1] / (2 * b) + 0.5, 0, 1)
+        return np.maximum((r - radius) * (2 * b / np.hypot(2 * b, a - top)), np.abs(p[:, 1]) - b)
+
+    return kind, cone
+
+
+def _rotation(rng: np.random.Generator) -> np.ndarray:
+    """Half the time a turn by right angles, else any rotation."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    if rng.random() < 0.5:
+        q = np.eye(3)[rng.permutation(3)]
+    return q
+
+
+def _invented(rng: np.random.Generator) -> Shape:
+    parts: list[tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray, float]] = []
+    unions, cuts = int(rng.integers(1, 4)), int(rng.integers(0, 3))
+    blend = float(rng.uniform(0.0, 0.08))
+    cuts = max(cuts, 1) if unions == 1 else cuts
+    place = np.zeros(3)
+    for k in range(unions + cuts):
+        _, one = _primitive(rng)
+        if k:
+            away = rng.normal(size=3)
+            place = parts[int(rng.integers(min(k, unions)))][2] + away / np.linalg.norm(away) * rng.uniform(0.2, 0.5)
+        parts.append((one, _rotation(rng), place, 1.0 if k < unions else float(rng.uniform(0.5, 0.8))))
+
+    def distance(p: np.ndarray) -> np.ndarray:
+        total = np.full(len(p), 10.0)
+        for k, (one, turn, centre, scale) in enumerate(parts):
+            d = one((p - centre) @ turn / scale) * scale
+            if k < unions:
+                h = np.maximum(blend - np.abs(total - d), 0)
+                total = np.minimum(total, d) - (h * h / (4 * blend) if blend > 0.01 else 0)
+            else:
+                total = np.maximum(total, -d)
+        return total
+
+    probe = np.linspace(-1.7, 1.7, 44)
+    grid = np.stack(np.meshgrid(probe, probe, probe, indexing="ij"), -1).reshape(-1, 3)
+    inside = grid[distance(grid) < 0]
+    if len(inside) < 40:
+        raise ShapeError("invented: almost nothing is left")
+    low, high = inside.min(0) - 0.08, inside.max(0) + 0.08
+    span = float((high - low).max())
+    h = max(_LATTICE * span, (12 * len(inside) * (probe[1] - probe[0]) ** 3 / _MOST_TETRAHEDRA) ** (1 / 3))
+    nodes, tets = stuff(distance, low, high, h)
+    if len(tets) < 250 or len(tets) > 2 * _MOST_TETRAHEDRA:
+        raise ShapeError("invented: too slender or too fine")
+    p = {"unions": float(unions), "cuts": float(cuts), "blend": blend}
+    shortest = np.ptp(nodes, axis=0).min()
+    return tetrahedra_of("invented", nodes, tets, params=p, wall=float(shortest), hollow=False, distance=distance)
+
+
 def _robust(make: Callable[[np.random.Generator], Shape]) -> Callable[[np.random.Generator], Shape]:
     """Draw again where random proportions do not make a valid body (rare; the same seed still gives the same shape)."""
 
@@ -822,6 +986,9 @@ def _robust(make: Callable[[np.random.Generator], Shape]) -> Callable[[np.random
     draw.__name__, draw.__doc__ = make.__name__, make.__doc__
     return draw
 
+
+invented = _robust(_invented)
+invented.__doc__ = """An object nobody has seen: random unions and cuts of balls, boxes, capsules, cylinders, rings and cones."""
 
 FAMILIES: dict[str, Callable[[np.random.Generator], Shape]] = {
     make.__name__: _robust(make)
