@@ -21,6 +21,6 @@ from .verbs import load as load
 __version__ = "0.1.0"
 
 # The verbs of the default preset: `syn.knock(photo, ...)` is `syn.default().knock(photo, ...)`.
-from .verbs import default_knock as knock  # noqa: E402
+from .verbs import default_knock as knock
 
 __all__ = ["Example", "Hit", "Image", "InputError", "Point", "Sound", "Strike", "System", "default", "knock", "load"]

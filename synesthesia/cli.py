@@ -53,6 +53,8 @@ def _point(text: str) -> Point:
 
 def _force(text: str) -> float | tuple[float, ...]:
     numbers = _numbers(text)
+    if len(numbers) not in (1, 3):
+        raise InputError(f"A force is one number in newtons or three, X,Y,Z; this is {text!r}.")
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -89,16 +91,24 @@ def _derive(command: Callable[..., int], verb: Callable[..., Any]) -> Callable[.
     ]  # fmt: skip
     annotations |= {p.name: own_hints[p.name] for p in own}
 
-    def derived(**values: Any) -> int:
-        return command(**values)
+    own_help = textwrap.indent(inspect.cleandoc(command.__doc__ or ""), "    ")
+    return _signed(
+        lambda **values: command(**values),
+        name=getattr(verb, "__name__", ""),
+        help=f"{(inspect.getdoc(verb) or '').rstrip()}\n{own_help}",
+        parameters=[p.replace(kind=p.KEYWORD_ONLY, annotation=annotations[p.name]) for p in [*parameters, *own]],
+    )
 
-    own_help = inspect.cleandoc(command.__doc__ or "")
-    derived.__name__ = verb.__name__
-    derived.__doc__ = f"{(inspect.getdoc(verb) or '').rstrip()}\n{textwrap.indent(own_help, '    ')}"
-    derived.__annotations__ = {**annotations, "return": int}
-    signature = [p.replace(kind=p.KEYWORD_ONLY, annotation=annotations[p.name]) for p in [*parameters, *own]]
-    derived.__signature__ = inspect.Signature(signature)  # ty: ignore[unresolved-attribute]
-    return derived
+
+def _signed(function: Any, *, name: str, help: str, parameters: list[inspect.Parameter]) -> Callable[..., int]:
+    """The function under another name, with another signature and docstring, for tyro to read."""
+    function.__name__, function.__doc__ = name, help
+    function.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": int}
+    function.__signature__ = inspect.Signature(parameters)
+    return function
+
+
+_CENTRE = Point(0.5, 0.5)
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -182,7 +192,7 @@ def _numbered(path: Path | None, count: int, endings: dict[str, str]) -> list[Pa
 
 def demo(
     photo: tyro.conf.Positional[Path | None] = None,
-    at: Annotated[Point, _notation(_point, "X,Y")] = Point(0.5, 0.5),
+    at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
     """Knock on a photo, or on the photos that ship with the project; leaves knock.wav and knock.png in out/.
@@ -198,7 +208,9 @@ def demo(
         raise InputError(f"Cannot make the folder {output}: {error.strerror}.") from error
     with resources.as_file(resources.files("synesthesia") / "demo") as shipped:
         clicks = json_format.loads((shipped / "clicks.json").read_text())
-        strikes = [(shipped / name, Point(*where)) for name, where in clicks.items()] if photo is None else [(photo, at)]
+        strikes = (
+            [(shipped / name, Point(*where)) for name, where in clicks.items()] if photo is None else [(photo, at)]
+        )
         system = verbs.default()
         for i, (path, point) in enumerate(strikes):
             hit = system.knock(path, point)
@@ -219,10 +231,135 @@ def doctor() -> int:
     return 0
 
 
+_OUT = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def world_knock(
+    output: _OUT,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    split: str = "train",
+    photos: Path | None = None,
+    workers: int = 1,
+) -> int:
+    """Make objects of known truth: pictures, maps, physics, and the sounds of strikes, as shards (extra `worlds`).
+
+    Resumes where it was stopped; the same seed gives the same bytes whatever the number of workers.
+
+    Args:
+        output: The folder for the shards.
+        n: How many pictures.
+        seed: The same seed makes the same world.
+        split: Which part of the world: train, val, or what is held out: objects, families, combinations, invented.
+        photos: A folder of photos for backgrounds and light.
+        workers: Processes to use.
+    """
+    try:
+        import mitsuba  # noqa: F401
+        import skfem  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"Worlds need the extra `worlds` ({error.name}): pip install 'synesthesia[worlds]'.") from None
+    from .worlds import knock as room
+
+    room.generate(n, seed, output, split=split, photos=photos, workers=workers)
+    return 0
+
+
+def evaluate_knock(
+    world: Path,
+    train_world: Path,
+    judge: Path,
+    output: _OUT = Path("report"),
+    photos: Path | None = None,
+    pairs: bool = False,
+    n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
+    seed: int = 0,
+    model: str = "knock/tiny",
+    bench: Path | None = None,
+) -> int:
+    """Measure a knock model on held-out worlds and real photos; writes report.json and page.html.
+
+    Args:
+        world: A folder of shards with the splits objects, families, combinations, invented.
+        train_world: A folder of shards of the split train, for the baselines.
+        judge: The audio-only judge of material (made by runs/judge_knock.sh).
+        output: The folder for the report.
+        photos: Real photos, one folder per material.
+        pairs: The model was trained with real photos paired with sounds of their material.
+        n: At most so many pictures per split.
+        seed: Of the bootstrap and the baselines.
+        model: The model to measure: knock/tiny, a folder, hf:user/repo@commit.
+        bench: What `bench knock --json` printed, to go into the report.
+    """
+    from .evaluate import knock as room
+    from .evaluate.judge import Judge
+
+    timings = None if bench is None else json_format.loads(media.read_bytes(bench, 2**20))
+    measured = verbs.load(knock=model).model("knock")
+    result = room.evaluate(
+        measured,
+        world,
+        photos,
+        train_world,
+        Judge.load(judge),
+        output,
+        n=n,
+        seed=seed,
+        row=model,
+        pairs=pairs,
+        bench=timings,
+    )
+    print(f"{len(result['table'])} figures in {output}/report.json; listen in {output}/page.html")
+    return 0
+
+
+def bench_knock(repeats: int = 15, json: bool = False) -> int:
+    """How quick knock is here: medians with the machine's name.
+
+    Args:
+        repeats: How often each thing is timed.
+        json: Print JSON.
+    """
+    from .doctor import machine
+    from .evaluate import bench as room
+
+    rows = room.knock(repeats)
+    print(json_format.dumps(room.record(rows, machine()), indent=2) if json else room.table(rows, machine()))
+    return 0
+
+
+def train_knock(
+    world: Path,
+    validation: Path,
+    output: _OUT,
+    photos: Path | None = None,
+    teacher: Path | None = None,
+    unlabelled: Path | None = None,
+) -> int:
+    """Train a knock model; every stage resumes after a kill.
+
+    Args:
+        world: A folder of shards of the split train.
+        validation: A folder of shards of the split val.
+        output: The folder for checkpoints; the last is in final/.
+        photos: Real photos, one folder per material, paired with sounds of that material.
+        teacher: A TensorFlow Lite image network to learn seeing from.
+        unlabelled: Photos without labels to learn seeing on.
+    """
+    from .train import knock as room
+
+    print(room.train(world, validation, output, photos=photos, teacher=teacher, unlabelled=unlabelled))
+    return 0
+
+
 # What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock),
     "demo": demo,
+    "world": {"knock": world_knock},
+    "train": {"knock": train_knock},
+    "evaluate": {"knock": evaluate_knock},
+    "bench": {"knock": bench_knock},
     "doctor": doctor,
 }
 
@@ -237,9 +374,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = command[rest.pop(0)]
     if isinstance(command, dict):
         return _help(words, command, rest)
-    warnings.showwarning = _sentence
     try:
-        return tyro.cli(command, prog=" ".join(words), args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+        with warnings.catch_warnings():
+            warnings.showwarning = _sentence
+            return tyro.cli(command, prog=" ".join(words), args=rest, config=(tyro.conf.FlagCreatePairsOff,))
     except InputError as error:
         print(f"synesthesia: {error}", file=sys.stderr)
         return 2
@@ -261,14 +399,16 @@ def _help(words: list[str], group: dict[str, Any], rest: list[str]) -> int:
         print(f"{' '.join(words)}: there is no command {rest[0]!r}.", file=out)
     print(f"usage: {' '.join(words)} COMMAND ...\n", file=out)
     for name, command in group.items():
-        inside = f"{', '.join(command)}" if isinstance(command, dict) else inspect.getdoc(command).splitlines()[0]
+        inside = (
+            f"{', '.join(command)}" if isinstance(command, dict) else (inspect.getdoc(command) or "").splitlines()[0]
+        )
         print(f"  {name:10} {inside}", file=out)
     print(f"\n{' '.join(words)} COMMAND --help says more.", file=out)
     return 0 if asked else 2
 
 
-def _sentence(message: Warning | str, category: type[Warning], *place: Any) -> None:
-    """A warning of ours as a sentence; where in the source it was raised is of no use at a command line."""
+def _sentence(message: Warning | str, *place: Any, **more: Any) -> None:
+    """A warning as a sentence; where in the source it was raised is of no use at a command line."""
     print(f"synesthesia: {message}", file=sys.stderr)
 
 

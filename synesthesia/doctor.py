@@ -1,4 +1,4 @@
-"""What a bug report needs to say about a machine: versions, device, mirrors, disk, weights. No secrets, no paths of data."""
+"""What a bug report needs to say about a machine: versions, device, mirrors, disk, weights. No secrets."""
 
 from __future__ import annotations
 

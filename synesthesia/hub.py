@@ -54,7 +54,15 @@ class Card:
 
     def markdown(self) -> str:
         """The card as the README.md of a checkpoint, with the header that model hubs read."""
-        lines = ["---", f"license: {self.licence.lower()}", "library_name: synesthesia", "---", "", f"# {self.name}", ""]
+        lines = [
+            "---",
+            f"license: {self.licence.lower()}",
+            "library_name: synesthesia",
+            "---",
+            "",
+            f"# {self.name}",
+            "",
+        ]
         for title, text in (
             ("", self.summary),
             ("Data", self.data),
@@ -65,7 +73,7 @@ class Card:
         if self.figures:
             lines += ["## Figures (held out)", "", "| what | value |", "|---|---|"]
             lines += [f"| {what} | {value} |" for what, value in self.figures.items()] + [""]
-        return "\n".join(lines + [f"Licence of the weights: {self.licence}.", ""])
+        return "\n".join([*lines, f"Licence of the weights: {self.licence}.", ""])
 
 
 # --- references ------------------------------------------------------------------------------------------------------
@@ -220,7 +228,9 @@ def check_safetensors(data: bytes, name: str) -> None:
     try:
         header = json.loads(data[8 : 8 + length])
         entries = sorted(
-            (part["data_offsets"], part["dtype"], part["shape"]) for key, part in header.items() if key != "__metadata__"
+            (part["data_offsets"], part["dtype"], part["shape"])
+            for key, part in header.items()
+            if key != "__metadata__"
         )
         end = 0
         for (start, stop), dtype, shape in entries:

@@ -13,7 +13,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 
 
 @contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
+def atomic(path: str | Path) -> Generator[Path, None, None]:
     """A temporary name beside `path` to write to; renamed to `path` at the end, removed after an error.
 
     Raises InputError when the folder is missing or may not be written to.
@@ -134,9 +134,7 @@ def read_image(source: str | Path | bytes) -> Image:
             if width * height > MAX_PIXELS:
                 raise InputError(f"{name} has {width} × {height} pixels; the limit is {MAX_PIXELS // 10**6} million.")
             if min(width, height) < MIN_SIDE:
-                raise InputError(
-                    f"{name} has {width} × {height} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed to see anything."
-                )
+                raise InputError(f"{name} has {width} × {height} pixels; at least {MIN_SIDE} × {MIN_SIDE} are needed.")
             try:
                 picture.load()
                 return Image(_upright_rgb(picture))

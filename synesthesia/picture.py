@@ -33,8 +33,11 @@ def draw_knock(
     gain: Float[np.ndarray, " modes"],
     headline: str,
 ) -> Image:
-    """A 1600 × 800 picture. Each mode is a line at its frequency [Hz], as long as its decay time `t60` [s], the brighter
-    the stronger its `gain`; the spectrogram behind is of the sound itself, on the same axes."""
+    """A 1600 × 800 picture of one knock.
+
+    Each mode is a line at its `frequency` in Hz, as long as its decay time `t60` in seconds, the brighter the stronger
+    its `gain`; the spectrogram behind is of the sound itself, on the same axes.
+    """
     from PIL import Image as Pil
     from PIL import ImageDraw
 
@@ -61,7 +64,7 @@ def _font(size: int) -> Any:
 
 
 def _place_photo(canvas: Any, photo: Image, point: Point, box: Box) -> None:
-    """The photo, fitted into the box whole, with a ring at the click drawn at four times the size and reduced."""
+    """The photo, fitted into the box whole, with a ring at the click (drawn at four times the size and reduced)."""
     from PIL import Image as Pil
     from PIL import ImageDraw
 
@@ -69,16 +72,18 @@ def _place_photo(canvas: Any, photo: Image, point: Point, box: Box) -> None:
     scale = min((x1 - x0) / photo.width, (y1 - y0) / photo.height)
     width, height = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     shown = Pil.fromarray(np.asarray(photo.pixels)).resize((width, height), Pil.Resampling.LANCZOS)
-    ring = Pil.new("RGBA", (width * 4, height * 4))
+    half = 44
+    ring = Pil.new("RGBA", (8 * half, 8 * half))
     draw = ImageDraw.Draw(ring)
-    cx, cy = point.x * width * 4, point.y * height * 4
     for radius, line, colour in (
         (92, 22, (0, 0, 0, 110)), (90, 12, (255, 255, 255, 255)), (152, 18, (0, 0, 0, 70)), (150, 6, (*ACCENT, 230)),
     ):  # fmt: skip
-        draw.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), outline=colour, width=line)
-    draw.ellipse((cx - 20, cy - 20, cx + 20, cy + 20), fill=(*ACCENT, 255))
-    ring = ring.resize((width, height), Pil.Resampling.LANCZOS)
-    shown = Pil.alpha_composite(shown.convert("RGBA"), ring).convert("RGB")
+        draw.ellipse(
+            (4 * half - radius, 4 * half - radius, 4 * half + radius, 4 * half + radius), outline=colour, width=line
+        )
+    draw.ellipse((4 * half - 20, 4 * half - 20, 4 * half + 20, 4 * half + 20), fill=(*ACCENT, 255))
+    ring = ring.resize((2 * half, 2 * half), Pil.Resampling.LANCZOS)
+    shown.paste(ring, (round(point.x * width) - half, round(point.y * height) - half), ring)
     mask = Pil.new("L", (width * 4, height * 4))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), 48, fill=255)
     at = (x0 + (x1 - x0 - width) // 2, y0 + (y1 - y0 - height) // 2)
@@ -143,7 +148,15 @@ def _draw_spectrogram(
     canvas.paste(layer, (x0, y0), layer)
 
     draw, font = ImageDraw.Draw(canvas), _font(17)
-    for hz, label in ((100, "100"), (200, "200"), (500, "500"), (1000, "1 k"), (2000, "2 k"), (5000, "5 k"), (10_000, "10 k")):
+    for hz, label in (
+        (100, "100"),
+        (200, "200"),
+        (500, "500"),
+        (1000, "1 k"),
+        (2000, "2 k"),
+        (5000, "5 k"),
+        (10_000, "10 k"),
+    ):
         if hz < top_hz:
             draw.line((x0 - 8, row(hz), x0 - 3, row(hz)), FAINT, 1)
             draw.text((x0 - 14, row(hz)), label, FAINT, font=font, anchor="rm")
@@ -159,9 +172,9 @@ def _log_spectrogram(sound: Sound, width: int, height: int, top_hz: float) -> Fl
     """Level in dB below the loudest point, frequency rising logarithmically from the bottom row."""
     wave = sound.mono.astype(np.float64)
     size = 2 ** int(np.clip(np.round(np.log2(sound.rate * 0.046)), 8, 13))
-    # Silence before the strike; after the end a mirror image, since a hard cut would paint a click that nobody hears.
-    padded = np.concatenate([np.zeros(size // 2), np.pad(wave, (0, size), mode="symmetric")])
-    starts = np.linspace(0, len(wave), width).astype(int)
+    padded = np.pad(wave, (size // 2, size))
+    # No frame reaches beyond the end, where a hard cut would paint a click that nobody hears.
+    starts = np.minimum(np.linspace(0, len(wave), width).astype(int), max(0, len(wave) - size // 2))
     frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
     rows_hz = top_hz * (LOW_HZ / top_hz) ** (np.arange(height) / max(height - 1, 1))

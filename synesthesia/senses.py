@@ -69,7 +69,7 @@ class Image:
 class Sound:
     """A sound: float32 samples of shape (channels, samples), full scale ±1 = 2 Pa peak, with its rate in Hz."""
 
-    samples: Float[np.ndarray, "channels n"]
+    samples: Float[np.ndarray, "*channels n"]
     rate: int
 
     def __post_init__(self) -> None:

@@ -47,7 +47,7 @@ class Features:
             )
         return self.values
 
-    def cosine(self, other: Features) -> Float[np.ndarray, "..."]:
+    def cosine(self, other: Features) -> Float[np.ndarray, ...]:
         """Cosine similarity with features of the same space, broadcast over the leading dimensions."""
         a, b = self.values, other.require(self.space)
         norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)

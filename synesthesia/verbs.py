@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ Photo: TypeAlias = Any
 Place: TypeAlias = Point | tuple[float, float]
 # Marked, so that the command line can offer its own notation for them: 5 or 1,0,-2; wood or 2e9; 2x.
 Force: TypeAlias = Annotated[float | tuple[float, float, float], "newtons"]
-Hardness: TypeAlias = Annotated[Literal["felt", "wood", "steel"] | float, "mallet or Pa"]
+Hardness: TypeAlias = Annotated[str | float, "mallet or Pa"]
 Factor: TypeAlias = Annotated[float, "factor"]
 
 SEEN_PICTURES = 32  # encoded pictures that a system remembers, so that a second click on one is quick
@@ -56,7 +56,11 @@ class System:
         """Each picture with what the verb's eyes make of it; pictures seen before are not encoded again."""
         keys = [(verb, *_identity(photo)) for photo in photos]
         new = {key: _image(photo) for key, photo in zip(keys, photos, strict=True) if key not in self._seen}
-        fresh = dict(zip(new, zip(new.values(), self.model(verb).see(list(new.values())), strict=True), strict=True)) if new else {}
+        fresh = (
+            dict(zip(new, zip(new.values(), self.model(verb).see(list(new.values())), strict=True), strict=True))
+            if new
+            else {}
+        )
         pairs = [fresh[key] if key in fresh else self._seen[key] for key in keys]
         for key, pair in zip(keys, pairs, strict=True):
             self._seen[key] = pair
@@ -171,6 +175,7 @@ def knock(
     _check_range("size_m", size_m, 1e-3, 100)
     _check_range("variations", variations, 1, 1000)
     _check_range("rate", rate, 8000, 192_000)
+    _check_range("seed", seed, 0, 2**62)
     for name, factor in (("mass", mass), ("stiffness", stiffness), ("size", size), ("damping", damping)):
         _check_range(name, factor, 1e-3, 1e3)
     if not photos:
@@ -261,7 +266,7 @@ def _image(photo: Photo) -> Image:
 
 
 def _identity(photo: Photo) -> tuple[object, ...]:
-    """Equal for the same picture: a file until it changes, an object for as long as it lives in the memory of pictures."""
+    """Equal for the same picture: a file until it changes, an object for as long as it is remembered."""
     if isinstance(photo, (str, Path)):
         try:
             info = Path(photo).stat()
@@ -313,7 +318,12 @@ def _describe(physics: Any, point: Point) -> dict[str, Any]:
     mean, spread = float(physics.log_f1_mean[0]), float(physics.log_f1_std[0])
     half = 1.2816 * spread  # the 10th and 90th percentile of a normal distribution
     names = ("wave_speed", "density", "youngs_modulus", "loss", "size_m", "wall_m", "hollow", "mass")
-    units = {"wave_speed": "wave_speed_m_s", "density": "density_kg_m3", "youngs_modulus": "youngs_modulus_pa", "mass": "mass_kg"}
+    units = {
+        "wave_speed": "wave_speed_m_s",
+        "density": "density_kg_m3",
+        "youngs_modulus": "youngs_modulus_pa",
+        "mass": "mass_kg",
+    }
     return {
         "at": [point.x, point.y],
         "struck": str(physics.struck[0]),

@@ -76,7 +76,7 @@ class FakePhysics:
 
 
 class FakeKnock:
-    """A model for the house's own tests: pitch = 200 Hz × (1 + x + 2 y), louder for brighter pictures. Counts its work."""
+    """A model for the house's own tests: pitch = 200 Hz × (1 + x + 2 y), louder for brighter pictures."""
 
     def __init__(self) -> None:
         self.encoded = 0
@@ -97,7 +97,14 @@ class FakeKnock:
         )  # fmt: skip
 
     def sound(
-        self, physics: FakePhysics, force: Any, hardness: float, speed: float | None, seconds: float, rate: int, seed: int
+        self,
+        physics: FakePhysics,
+        force: Any,
+        hardness: float,
+        speed: float | None,
+        seconds: float,
+        rate: int,
+        seed: int,
     ) -> list[Sound]:
         t = np.arange(round(seconds * rate)) / rate
         push = force if isinstance(force, float | int) else -force[2]

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import save
 
 from synesthesia import hub
@@ -37,7 +37,9 @@ def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint: Path) -> None:
     assert config["model"] == {"width": 4}
     assert config["licence"] == "Apache-2.0"
     assert config["sha256"] == hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
-    assert all(torch.equal(tensors[name], value) and tensors[name].dtype == value.dtype for name, value in TENSORS.items())
+    assert all(
+        torch.equal(tensors[name], value) and tensors[name].dtype == value.dtype for name, value in TENSORS.items()
+    )
     assert sorted(p.name for p in checkpoint.iterdir()) == sorted(hub.FILES)
     card = (checkpoint / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
@@ -105,7 +107,15 @@ def test_no_bytes_crash_the_check_of_weights(data: bytes, where: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(header=st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda c: st.lists(c, max_size=3) | st.dictionaries(st.sampled_from(["a", "dtype", "shape", "data_offsets", "__metadata__"]), c, max_size=4)))
+@given(
+    header=st.recursive(
+        st.none() | st.integers() | st.text(max_size=4),
+        lambda c: (
+            st.lists(c, max_size=3)
+            | st.dictionaries(st.sampled_from(["a", "dtype", "shape", "data_offsets", "__metadata__"]), c, max_size=4)
+        ),
+    )
+)
 def test_no_header_crashes_the_check_of_weights(header: object) -> None:
     text = json.dumps(header).encode()
     try:
@@ -157,7 +167,10 @@ def remote(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
         downloads.append({"repo": repo, **how})
         return str(checkpoint)
 
-    parts = [SimpleNamespace(rfilename="model.safetensors", size=3 * 2**20), SimpleNamespace(rfilename="junk.bin", size=2**40)]
+    parts = [
+        SimpleNamespace(rfilename="model.safetensors", size=3 * 2**20),
+        SimpleNamespace(rfilename="junk.bin", size=2**40),
+    ]
     info = SimpleNamespace(siblings=parts, card_data={"license": "cc-by-4.0"})
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(model_info=lambda *a, **k: info))
@@ -191,7 +204,9 @@ def test_a_person_is_asked(
     assert len(remote) == taken
 
 
-@pytest.mark.parametrize("failure", [OSError("no route"), OfflineModeIsEnabled("offline"), LocalEntryNotFoundError("gone")])
+@pytest.mark.parametrize(
+    "failure", [OSError("no route"), OfflineModeIsEnabled("offline"), LocalEntryNotFoundError("gone")]
+)
 def test_a_failed_download_names_the_settings_it_obeys(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     def fail(*args: object, **how: object) -> str:
         raise LocalEntryNotFoundError("not in the cache") if how.get("local_files_only") else failure
@@ -207,7 +222,9 @@ def test_a_pushed_checkpoint_is_named_by_its_commit(checkpoint: Path, monkeypatc
     calls: list[str] = []
     api = SimpleNamespace(
         create_repo=lambda repo, **how: calls.append(f"create {repo}"),
-        upload_folder=lambda **how: calls.append(f"upload {sorted(how['allow_patterns'])}") or SimpleNamespace(oid="abc1234"),
+        upload_folder=lambda **how: (
+            calls.append(f"upload {sorted(how['allow_patterns'])}") or SimpleNamespace(oid="abc1234")
+        ),
     )
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
     assert hub.push_to_hub(checkpoint, "me/mine") == "hf:me/mine@abc1234"

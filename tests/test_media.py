@@ -33,7 +33,11 @@ def solid(mode: str, colour: object, size: tuple[int, int] = (20, 30)) -> Pil.Im
 
 def png_claiming(width: int, height: int) -> bytes:
     """A PNG whose header claims a size, with next to nothing behind it."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b"")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0" * 64)),
+        (b"IEND", b""),
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
@@ -83,7 +87,8 @@ def test_a_turned_photo_is_turned_upright(orientation: int) -> None:
     upright[:12, :8] = (255, 0, 0)
     upright[-12:, :8] = (0, 0, 255)
     undo = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.transpose(1, 0, 2),
-            6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1)}  # fmt: skip
+            6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+            8: lambda a: np.rot90(a, -1)}  # fmt: skip
     exif = Pil.Exif()
     exif[0x0112] = orientation
     stored = Pil.fromarray(np.ascontiguousarray(undo[orientation](upright)))
@@ -159,9 +164,13 @@ def test_pictures_are_written_by_their_ending(tmp_path: Path, photo: Image) -> N
 # --- sounds ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("ending", "bits", "tolerance"), [(".wav", 16, 4e-5), (".wav", 24, 2e-7), (".flac", 16, 4e-5), (".flac", 24, 2e-7)])
+@pytest.mark.parametrize(
+    ("ending", "bits", "tolerance"), [(".wav", 16, 4e-5), (".wav", 24, 2e-7), (".flac", 16, 4e-5), (".flac", 24, 2e-7)]
+)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_lossless_file_gives_the_sound_back(tmp_path: Path, ending: str, bits: int, tolerance: float, channels: int) -> None:
+def test_a_lossless_file_gives_the_sound_back(
+    tmp_path: Path, ending: str, bits: int, tolerance: float, channels: int
+) -> None:
     sound = sine(channels=channels)
     sound.save(tmp_path / f"a{ending}", bits=bits)
     back = media.read_sound(tmp_path / f"a{ending}")

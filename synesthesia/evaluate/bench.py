@@ -1,0 +1,104 @@
+"""How quick `knock` is on this machine: medians of what a person waits for, beside the floors and aims."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from .. import media, verbs
+from ..senses import Image
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The median of `repeats` runs in milliseconds; what it should at least be (`floor`) and should become (`aim`)."""
+
+    what: str
+    median_ms: float
+    floor_ms: float
+    aim_ms: float
+    repeats: int
+
+
+def knock(repeats: int = 15) -> list[Timing]:
+    """Time a click, a new picture, the whole command, and the modes of a body (the last need the extra `worlds`)."""
+    with resources.as_file(resources.files("synesthesia") / "demo") as folder:
+        name, at = next(iter(json.loads((folder / "clicks.json").read_text()).items()))
+        photo, path = media.read_image(folder / name), folder / name
+        system = verbs.load()
+        pixels = np.array(photo.pixels)
+        rows = [
+            _time("click to 1.5 s of sound, picture encoded", lambda: system.knock(photo, at), 30, 10, repeats),
+            # A new object each time is a picture that the system has not seen.
+            _time("the same with a new picture", lambda: system.knock(Image(pixels), at), 250, 80, repeats),
+            _time("whole command, warm cache", lambda: _command(path, at), 8000, 2500, max(3, repeats // 4)),
+        ]
+    return rows + _modes(max(1, repeats // 5))
+
+
+def table(rows: list[Timing], machine: str) -> str:
+    """The timings as text."""
+    lines = [f"{machine}; medians", f"{'':44} {'median':>9} {'floor':>9} {'aim':>9}"]
+    lines += [f"{r.what:44} {r.median_ms:6.0f} ms {r.floor_ms:6.0f} ms {r.aim_ms:6.0f} ms" for r in rows]
+    return "\n".join(lines)
+
+
+def record(rows: list[Timing], machine: str) -> dict[str, object]:
+    """The timings as JSON, for the report."""
+    return {"machine": machine, "rows": [asdict(row) for row in rows]}
+
+
+def _time(what: str, work: Callable[[], object], floor_ms: float, aim_ms: float, repeats: int) -> Timing:
+    work()  # the first run reads weights and fills caches
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return Timing(what, 1000 * statistics.median(seconds), floor_ms, aim_ms, repeats)
+
+
+def _command(photo: Path, at: list[float]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "synesthesia.cli", "knock", str(photo), "--at", f"{at[0]},{at[1]}"]
+        subprocess.run([*command, "-o", str(Path(folder) / "a.wav")], check=True, stdout=subprocess.DEVNULL)
+
+
+def _modes(repeats: int) -> list[Timing]:
+    try:
+        import skfem  # noqa: F401
+    except ImportError:
+        return []
+    from ..physics import modes, shapes
+
+    bowl = shapes.FAMILIES["bowl"](np.random.default_rng(0))
+    bodies = [shapes.invented(np.random.default_rng(seed)) for seed in range(8)]
+    tetrahedra = min(bodies, key=lambda body: abs(_unknowns(body.elements, len(body.nodes)) - 15_000))
+    unknowns = _unknowns(tetrahedra.elements, len(tetrahedra.nodes))
+    return [
+        _time("128 modes, a body of revolution", lambda: modes.solve(bowl, 128), 2000, 600, repeats),
+        _time(
+            f"128 modes, tetrahedra, {unknowns / 1000:.0f} k unknowns",
+            lambda: modes.solve(tetrahedra, 128),
+            6000,
+            4000,
+            repeats,
+        ),
+    ]
+
+
+def _unknowns(tetrahedra: np.ndarray, corners: int) -> int:
+    """Degrees of freedom of quadratic tetrahedra: three per corner and per edge."""
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    edges = np.sort(np.concatenate([tetrahedra[:, pair] for pair in pairs]), axis=1)
+    return 3 * (corners + len(np.unique(edges, axis=0)))

@@ -1,0 +1,143 @@
+"""The house itself: what is asserted rather than promised about the architecture."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+
+import synesthesia
+from synesthesia import hub
+from synesthesia.spaces import Features, Space
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(synesthesia.__file__).parent
+WORDS = {"transformers", "tokenizers", "sentencepiece", "tiktoken", "nltk", "Text"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every name that a source file imports, at any depth: top modules and imported names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {(node.module or "").split(".")[0], *(alias.name for alias in node.names)}
+    return found
+
+
+def test_no_word_on_the_way_from_picture_to_sound() -> None:
+    """No room between a picture and a sound imports a tokenizer or the Text sense; neither does anything they load."""
+    rooms = ("senses", "spaces", "media", "hub", "verbs", "encoders", "codecs", "physics", "acoustics", "bridges")
+    files = [
+        path for room in rooms for path in [PACKAGE / f"{room}.py", *(PACKAGE / room).rglob("*.py")] if path.is_file()
+    ]
+    assert len(files) >= 10
+    for path in files:
+        assert not imports(path) & WORDS, path
+    program = (
+        "import sys\nimport synesthesia.verbs, synesthesia.bridges.knock\n"
+        f"sys.exit(str({WORDS!r} & set(sys.modules)) if {WORDS!r} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_shapes_are_checked_while_testing() -> None:
+    with pytest.raises(jaxtyping.TypeCheckError):
+        Features(np.zeros(3, dtype=int), Space("eye", 3))
+
+
+def test_nothing_is_a_pickle() -> None:
+    for path in PACKAGE.rglob("*"):
+        assert path.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npy"), path
+        if path.suffix == ".py":
+            assert "pickle" not in imports(path), path
+            assert not re.search(r"(?<!safetensors\.)torch\.load\(", path.read_text()), path
+
+
+def test_shipped_weights_are_small_and_sound() -> None:
+    total = 0
+    for name in hub.shipped_models():
+        config, tensors = hub.load_model(name)
+        assert tensors
+        total += config["bytes"]
+    assert total < 64 * 2**20
+
+
+def test_the_demo_ships_its_photos() -> None:
+    import json
+
+    folder = resources.files("synesthesia") / "demo"
+    clicks = json.loads((folder / "clicks.json").read_text())
+    assert clicks
+    for name, (x, y) in clicks.items():
+        assert (folder / name).is_file()
+        assert 0 <= x <= 1
+        assert 0 <= y <= 1
+
+
+def test_a_broken_torchvision_is_not_brought_along() -> None:
+    """With a torch of another build it is worse than none: half of the ecosystem then fails on import."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    assert not [d for d in wanted if d.startswith(("torchvision", "torchaudio"))]
+    assert not [d for d in project["dependencies"] if "==" in d or "<" in d], "no pins that fight a user's own torch"
+
+
+def test_the_constraints_pin_everything_that_is_installed_by_name() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    for requirement in [
+        *project["dependencies"],
+        *(d for extra in project["optional-dependencies"].values() for d in extra),
+    ]:
+        name = re.split(r"[<>=\[;]", requirement)[0].lower().replace("_", "-")
+        assert name in pins, f"{name} is not pinned in constraints.txt"
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_the_readme_says_the_two_commands_in_both_languages() -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        first_screen = (ROOT / name).read_text()[:3000]
+        assert "make demo" in first_screen
+        assert "make test" in first_screen
+        assert "import synesthesia" in first_screen
+
+
+def test_the_snippet_of_the_readme_runs(
+    fake: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: synesthesia.Image
+) -> None:
+    from synesthesia import media
+
+    monkeypatch.chdir(tmp_path)
+    media.write_image("photo.jpg", photo)
+    for name in ("README.md", "README.zh-CN.md"):
+        snippet = (ROOT / name).read_text().split("```python\n")[1].split("```")[0]
+        exec(compile(snippet, name, "exec"), {})
+        assert (tmp_path / "hit.wav").is_file()
+        (tmp_path / "hit.wav").unlink()
+
+
+def test_the_guide_to_extending_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = (ROOT / "docs" / "extending.md").read_text().split("```python\n")[1:]
+    scope: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block.split("```")[0], "docs/extending.md", "exec"), scope)
+    assert (tmp_path / "mine" / "README.md").is_file()
