@@ -359,6 +359,9 @@ def tetrahedra_of(
     if distance is not None:
         on = np.unique(np.concatenate([ab, bc, ca]))
         drawn[on] = _onto(distance, every[on], 0.25 * np.linalg.norm(np.diff(nodes[pairs], axis=1), axis=-1).mean())
+    directed = outer[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    if len(np.unique(directed, axis=0)) < len(directed):
+        raise ShapeError(f"{family}: the surface touches itself along an edge")
     a, b, c = outer.T
     faces = np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
     normal = np.cross(drawn[faces[:, 1]] - drawn[faces[:, 0]], drawn[faces[:, 2]] - drawn[faces[:, 0]])
