@@ -7,6 +7,7 @@ which baseline) live in `evaluate`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -217,7 +218,9 @@ def log_spectral_distance(
     return float(np.sqrt((difference**2).mean(axis=-1)).mean())
 
 
-def spectrogram_l1(reference: Float[np.ndarray, " n"], estimate: Float[np.ndarray, " m"], *, log: bool = False) -> float:
+def spectrogram_l1(
+    reference: Float[np.ndarray, " n"], estimate: Float[np.ndarray, " m"], *, log: bool = False
+) -> float:
     """Mean absolute difference of magnitude spectrograms; with `log`, of their natural logarithms (floored at 1e-5)."""
     a, b = spectrogram(reference), spectrogram(_same_length(reference, estimate))
     if log:
@@ -354,16 +357,18 @@ def bootstrap(
     if len(labels) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
     names, inverse = np.unique(labels, return_inverse=True)
-    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
-    rng = np.random.default_rng(seed)
-    drawn = np.array(
-        [
-            statistic(np.concatenate([members[k] for k in rng.integers(0, len(names), len(names))]))
-            for _ in range(resamples)
-        ],
-        dtype=float,
-    )
+    drawn = np.array([statistic(index) for index in _draws(inverse.tobytes(), resamples, seed)], dtype=float)
     drawn = drawn[np.isfinite(drawn)]
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(drawn, [tail, 100.0 - tail]) if len(drawn) else (float("nan"), float("nan"))
     return Estimate(float(statistic(np.arange(len(labels)))), float(low), float(high), len(labels), len(names))
+
+
+@functools.lru_cache(maxsize=4)
+def _draws(objects: bytes, resamples: int, seed: int) -> list[np.ndarray]:
+    """Item indices of each resample, which many statistics share. `objects`: the numbers 0, 1, … as bytes of intp."""
+    inverse = np.frombuffer(objects, dtype=np.intp)
+    members = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
+    rng = np.random.default_rng(seed)
+    count = len(members)
+    return [np.concatenate([members[k] for k in rng.integers(0, count, count)]) for _ in range(resamples)]

@@ -104,7 +104,9 @@ def test_matching_pairs_in_order_and_leaves_strangers_alone() -> None:
     assert metrics.match_modes(reference, 3 * reference[-1:] + 1).shape == (0, 2)
 
 
-@given(st.lists(st.floats(50, 10_000), min_size=1, max_size=12), st.lists(st.floats(50, 10_000), min_size=1, max_size=12))
+@given(
+    st.lists(st.floats(50, 10_000), min_size=1, max_size=12), st.lists(st.floats(50, 10_000), min_size=1, max_size=12)
+)
 def test_matching_is_one_to_one_ascending_and_within_the_limit(a: list[float], b: list[float]) -> None:
     x, y = np.sort(a), np.sort(b)
     pairs = metrics.match_modes(x, y, limit=80.0)

@@ -1,0 +1,1 @@
+"""Judges, baselines, protocols and the report: they measure the verbs themselves."""
