@@ -376,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _help(words, command, rest)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _sentence
+            warnings.showwarning = _sentence  # ty: ignore[invalid-assignment]
             return tyro.cli(command, prog=" ".join(words), args=rest, config=(tyro.conf.FlagCreatePairsOff,))
     except InputError as error:
         print(f"synesthesia: {error}", file=sys.stderr)

@@ -119,7 +119,7 @@ class Point:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.x) and math.isfinite(self.y) and 0 <= self.x <= 1 and 0 <= self.y <= 1):
             raise InputError(
-                f"The point ({self.x}, {self.y}) is outside the picture: x and y go from 0 (left, top) to 1 (right, bottom)."
+                f"The point ({self.x}, {self.y}) is outside the picture: x and y go from 0,0 (top left) to 1,1."
             )
 
 
