@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json as json_format
+import os
 import sys
 import textwrap
 import typing
@@ -384,6 +385,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("synesthesia: stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); what Python would still flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _help(words: list[str], group: dict[str, Any], rest: list[str]) -> int:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from . import hub, media
-from .senses import MALLETS, Image, InputError, Point, Sound, Strike, Support
+from .senses import MALLETS, SUPPORTS, Image, InputError, Point, Sound, Strike, Support
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -328,15 +328,23 @@ def _describe(physics: Any, point: Point) -> dict[str, Any]:
         "at": [point.x, point.y],
         "struck": str(physics.struck[0]),
         "code": int(physics.code[0]),
-        "code_probabilities": [round(float(p), 4) for p in physics.code_probs[0]],
-        "tokens": {units.get(name, name): float(getattr(physics, name)[0]) for name in names},
-        "support": dict(zip(("hung", "resting", "held"), map(float, physics.support_probs[0]), strict=True)),
-        "pitch": {"median_hz": math.exp(mean), "interval_80_hz": [math.exp(mean - half), math.exp(mean + half)]},
+        "code_probabilities": [_short(p) for p in physics.code_probs[0]],
+        "tokens": {units.get(name, name): _short(getattr(physics, name)[0]) for name in names},
+        "support": dict(zip(SUPPORTS, map(_short, physics.support_probs[0]), strict=True)),
+        "pitch": {
+            "median_hz": _short(math.exp(mean)),
+            "interval_80_hz": [_short(math.exp(mean - half)), _short(math.exp(mean + half))],
+        },
         "modes": [
-            {"hz": float(f), "t60_s": float(t), "pa_per_n": float(g)}
+            {"hz": _short(f), "t60_s": _short(t), "gain": _short(g)}
             for f, t, g in zip(physics.frequency[0], physics.t60[0], physics.gain[0], strict=True)
         ],
     }
+
+
+def _short(value: float) -> float:
+    """Six significant digits: more would be a pretence."""
+    return float(f"{value:.6g}")
 
 
 def _three(value: float) -> str:

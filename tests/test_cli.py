@@ -17,6 +17,7 @@ from PIL import Image as Pil
 from synesthesia import cli, hub, media, verbs
 from synesthesia.senses import Image
 
+ROOT = Path(__file__).parents[1]
 AT = ["--at", "0.5,0.5"]
 
 
@@ -253,6 +254,29 @@ def test_the_demo_with_the_weights_that_ship(here: Path) -> None:
     assert run("knock", "photo.png", *AT, "--json", "--mass", "2x", "--support", "hung") == 0
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    program = (
+        "import sys\nfrom synesthesia import cli\n"
+        "cli.COMMANDS['count'] = lambda: [print(i) for i in range(10**5)] and 0\nsys.exit(cli.main(['count']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_a_world_without_its_extra_names_it(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mitsuba", None)
+    assert "pip install 'synesthesia[worlds]'" in refused(capsys, here, "world", "knock", "-n", "1", "-o", "w")
+
+
 def test_doctor_reports_and_keeps_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@mirror.example/simple")
     assert run("doctor") == 0
@@ -284,5 +308,5 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'scipy', 'PIL', 'soundfile', 'mitsuba', 'skfem', 'huggingface_hub'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ def test_no_word_on_the_way_from_picture_to_sound() -> None:
         "import sys\nimport synesthesia.verbs, synesthesia.bridges.knock\n"
         f"sys.exit(str({WORDS!r} & set(sys.modules)) if {WORDS!r} & set(sys.modules) else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
 
