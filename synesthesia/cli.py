@@ -241,7 +241,9 @@ def world_knock(
     seed: int = 0,
     split: str = "train",
     photos: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    width: int = 160,
+    spp: int = 24,
 ) -> int:
     """Make objects of known truth: pictures, maps, physics, and the sounds of strikes, as shards (extra `worlds`).
 
@@ -253,7 +255,9 @@ def world_knock(
         seed: The same seed makes the same world.
         split: Which part of the world: train, val, or what is held out: objects, families, combinations, invented.
         photos: A folder of photos for backgrounds and light.
-        workers: Processes to use.
+        workers: Processes to use; by default one per core.
+        width: Side of the square pictures in pixels.
+        spp: Samples per pixel of the path tracer.
     """
     try:
         import mitsuba  # noqa: F401
@@ -262,7 +266,7 @@ def world_knock(
         raise InputError(f"Worlds need the extra `worlds` ({error.name}): pip install 'synesthesia[worlds]'.") from None
     from .worlds import knock as room
 
-    room.generate(n, seed, output, split=split, photos=photos, workers=workers)
+    room.generate(n, seed, output, split=split, photos=photos, workers=workers, width=width, spp=spp)
     return 0
 
 
