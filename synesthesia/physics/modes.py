@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # The two Poisson's ratios of every solve.
 POISSON: tuple[float, float] = (0.20, 0.42)
 # Raise when the elements or the solver change: cached modes of older versions are then solved again.
-VERSION = 1
+VERSION = 2
 _MOST_HARMONICS = 60
 
 # What a solver returns: omega [2, K], slope [2, K], nodal displacements [K, N, 3], harmonic [K].
@@ -242,18 +242,14 @@ def _both(
     w, x = _lowest(lam1 * k[0] + mu1 * k[1], m, count, shift)
     first = rigid if isinstance(rigid, int) else int((w < rigid).sum())
     n = len(w)
+    k2 = (lam2 * k[0] + mu2 * k[1]).tocsc()
     mx = m @ x
-    b = _factor(lam2 * k[0] + mu2 * k[1] + shift * m)(mx)
-    scale = 1 / np.linalg.norm(b, axis=0)
-    b *= scale
-    basis, mass_basis = np.concatenate([x, b], 1), np.concatenate([mx, m @ b], 1)
-    gram = basis.T @ mass_basis
-    lam_part = basis.T @ (k[0] @ basis)
-    # Stiffness at the second ratio without another product: k1 x = w m x, and k2 b = scale m x - shift m b.
-    stiff = np.empty_like(gram)
-    stiff[:n, :n] = mu2 / mu1 * np.diag(w) + (lam2 - lam1 * mu2 / mu1) * lam_part[:n, :n]
-    stiff[:, n:] = gram[:, :n] * scale - shift * gram[:, n:]
-    stiff[n:, :n] = stiff[:n, n:].T
+    b = _factor(k2 + shift * m)(mx)
+    b /= np.sqrt((b * (m @ b)).sum(0))
+    for _ in range(2):
+        b -= x @ (mx.T @ b)  # only what is new: the small matrices below stay well conditioned
+    basis = np.concatenate([x, b], 1)
+    gram, stiff, lam_part = (basis.T @ (a @ basis) for a in (m, k2, k[0]))
     s, u = np.linalg.eigh((gram + gram.T) / 2)
     keep = s > 1e-11 * s[-1]
     to = u[:, keep] / np.sqrt(s[keep])
