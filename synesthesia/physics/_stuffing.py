@@ -1,9 +1,9 @@
 """Tetrahedra that fill a solid given by a signed distance: isosurface stuffing.
 
-A body-centred cubic lattice of tetrahedra is cut by the surface: lattice points near the surface are first moved onto it,
-then the tetrahedra that still cross it are cut (Labelle & Shewchuk, "Isosurface stuffing", SIGGRAPH 2007). Quadrilaterals
-are split at their lowest-numbered corner, so neighbours agree (Dompierre et al., "How to subdivide pyramids, prisms
-and hexahedra into tetrahedra", 1999).
+A body-centred cubic lattice of tetrahedra is cut by the surface: lattice points near the surface are first moved onto
+it, then the tetrahedra that still cross it are cut (Labelle & Shewchuk, "Isosurface stuffing", SIGGRAPH 2007).
+Quadrilaterals are split at their lowest-numbered corner, so neighbours agree (Dompierre et al., "How to subdivide
+pyramids, prisms and hexahedra into tetrahedra", 1999).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _lattice(low: np.ndarray, high: np.ndarray, h: float) -> tuple[np.ndarray, n
     start = (low + high) / 2 - n * h / 2
     corner = np.stack(np.meshgrid(*[np.arange(v + 1) for v in n], indexing="ij"), -1).reshape(-1, 3)
     centre = np.stack(np.meshgrid(*[np.arange(v) for v in n], indexing="ij"), -1).reshape(-1, 3)
-    points = start + h * np.concatenate([corner.astype(float), centre + 0.5])
+    points = start + h * np.concatenate([corner.astype(float), centre.astype(float) + 0.5])
     corner_step = np.array([(n[1] + 1) * (n[2] + 1), n[2] + 1, 1])
     centre_step = np.array([n[1] * n[2], n[2], 1])
     tets = []
@@ -46,7 +46,9 @@ def _roots(distance: Callable[[np.ndarray], np.ndarray], a: np.ndarray, b: np.nd
     return (low + high) / 2
 
 
-def stuff(distance: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray]:
+def stuff(
+    distance: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, h: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Nodes [N, 3] and tetrahedra [T, 4] (positive volume) of the largest connected part of {distance < 0} in a box.
 
     `h` is the lattice constant; the solid should be at least two of them thick. Empty arrays where nothing is inside.
@@ -114,12 +116,12 @@ def _pyramid(base: np.ndarray, apex: np.ndarray) -> np.ndarray:
     """Two tetrahedra per pyramid; `base` [n, 4] in cyclic order, split at its lowest-numbered corner."""
     first = base.argmin(1)
     q = np.take_along_axis(base, (first[:, None] + np.arange(4)) % 4, 1)
-    return np.concatenate([np.column_stack([q[:, 0], q[:, 1], q[:, 2], apex]), np.column_stack([q[:, 0], q[:, 2], q[:, 3], apex])])
+    return np.concatenate([np.column_stack([q[:, [0, 1, 2]], apex]), np.column_stack([q[:, [0, 2, 3]], apex])])
 
 
 def _prism(v: np.ndarray) -> np.ndarray:
-    """Three tetrahedra per prism [n, 6] (triangle 0 1 2 below 3 4 5), every side split at its lowest-numbered corner."""
-    turns = np.array([[0, 1, 2, 3, 4, 5], [1, 2, 0, 4, 5, 3], [2, 0, 1, 5, 3, 4], [3, 5, 4, 0, 2, 1], [4, 3, 5, 1, 0, 2], [5, 4, 3, 2, 1, 0]])
+    """Three tetrahedra per prism [n, 6] (triangle 0 1 2 below 3 4 5), each side split at its lowest-numbered corner."""
+    turns = np.array([list(map(int, t)) for t in ("012345", "120453", "201534", "354021", "435102", "543210")])
     v = np.take_along_axis(v, turns[v.argmin(1)], 1)  # the lowest number comes first
     up = np.minimum(v[:, 1], v[:, 5]) < np.minimum(v[:, 2], v[:, 4])
     a, b, c, d, e, f = v.T

@@ -39,7 +39,9 @@ def modal_bank(frequency: Tensor, decay: Tensor, amplitude: Tensor, n: int, rate
     return (left @ right).flatten(-2)[..., :n]
 
 
-def contact_noise(level: float, seconds: float, centre: float, n: int, rate: int, seed: int, attack: float = 0.0) -> np.ndarray:
+def contact_noise(
+    level: float, seconds: float, centre: float, n: int, rate: int, seed: int, attack: float = 0.0
+) -> np.ndarray:
     """A burst of band-limited noise in Pa, [n] float32: rms `level` at its start, falling by 60 dB in `seconds`.
 
     The band is a resonance of Q = 0.8 around `centre` Hz; `attack` in seconds is the rise time. Drawn on the CPU.

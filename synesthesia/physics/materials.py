@@ -1,9 +1,9 @@
 """Materials and coatings: elastic constants, densities and loss factors, each with its source.
 
 The loss factor eta of a vibrating body is a sum, eta = material + coating + support + radiation, and the time to fall
-by 60 dB is T60 = 2.2 / (f eta) (Cremer, Heckl & Petersson, Structure-Borne Sound, 3rd ed., sec. 3.4). Every part is a power law
-of frequency, eta = loss (f / 1 kHz)^slope. "Hung" is the loss of the material alone, from the literature; "resting"
-is calibrated on measured tables of struck household objects (`runs/calibrate_losses.py`, docs/losses.md).
+by 60 dB is T60 = 2.2 / (f eta) (Cremer, Heckl & Petersson, Structure-Borne Sound, 3rd ed., sec. 3.4). Every part is a
+power law of frequency, eta = loss (f / 1 kHz)^slope. "Hung" is the loss of the material alone, from the literature;
+"resting" is calibrated on measured tables of struck household objects (`runs/calibrate_losses.py`, docs/losses.md).
 
 Wood, cardboard and the like are anisotropic; here they are isotropic with the effective modulus of a bent plate.
 """
@@ -27,9 +27,9 @@ GROUPS: tuple[str, ...] = ("metal", "mineral", "wood", "plastic", "paper", "rubb
 _AB = "Ashby, Materials Selection in Mechanical Design, 4th ed., App. A (E, density, nu, loss coefficient)"
 _CH = "Cremer, Heckl & Petersson, Structure-Borne Sound, 3rd ed., table 3.2 (E, density, loss factor)"
 _FR = "Fletcher & Rossing, The Physics of Musical Instruments, 2nd ed., ch. 22 (materials)"
-_WH = "Forest Products Laboratory, Wood Handbook FPL-GTR-190 (2010), ch. 5; loss: Haines, Catgut Acoust. Soc. Newsl. 31 (1979)"
+_WH = "Wood Handbook, FPL-GTR-190 (2010), ch. 5; loss: Haines, Catgut Acoust. Soc. Newsl. 31 (1979)"
 _LK = "Lakes, Viscoelastic Materials (2009), ch. 7 (loss tangents near 1 kHz)"
-_NI = "Niskanen (ed.), Mechanics of Paper Products (2012), ch. 1-3; loss: tan delta of paper, Salmen & Back, Tappi J. 60 (1977)"
+_NI = "Niskanen (ed.), Mechanics of Paper Products (2012), ch. 1-3; loss: Salmen & Back, Tappi J. 60 (1977)"
 _GA = "Gibson & Ashby, Cellular Solids, 2nd ed., ch. 5-6 (foams)"
 _TDW = "; resting: ThreeDWorld PyImpact tables"
 
@@ -140,7 +140,7 @@ _ALL = (
 MATERIALS: dict[str, Material] = {m.name: m for m in _ALL}
 
 # A damping layer adds about its areal density times its own loss over the host's; the constants are of a layer on a
-# host of a few kg/m2 (Cremer, Heckl & Petersson, sec. 3.7), felt and fur also by air pumping (Kang & Fuchs, J. Sound Vib. 220, 1999).
+# host of a few kg/m2 (Cremer, Heckl & Petersson, sec. 3.7). The layer's mass is too small to matter and is left out.
 COATINGS: dict[str, Coating] = {
     c.name: c
     for c in (
@@ -152,7 +152,7 @@ COATINGS: dict[str, Coating] = {
     )
 }
 
-# A hand or a clamp damps on top of what a table does, mostly at low frequencies (Fletcher & Rossing, sec. 19.1; chosen, not measured).
+# A hand or a clamp damps on top of what a table does, mostly at low frequencies (chosen, not measured).
 HELD_LOSS, HELD_SLOPE = 0.015, -0.5
 
 

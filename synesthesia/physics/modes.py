@@ -1,9 +1,9 @@
 """Modes of a free solid: natural frequencies and mode shapes by quadratic finite elements.
 
-One solve serves every size and every stiffness of a shape: for the unit body (largest dimension L = 1, E = 1, density 1)
-omega scales exactly as sqrt(E / density) / L. Poisson's ratio is the only constant that does not scale out, so each
-shape is solved at two values, where the exact slopes are known too (Hellmann-Feynman), and log f is interpolated by the
-cubic through both (within a few cents of a direct solve: tests/test_modes.py).
+One solve serves every size and every stiffness of a shape: for the unit body (largest dimension L = 1, E = 1, density
+1) omega scales exactly as sqrt(E / density) / L. Poisson's ratio is the only constant that does not scale out, so each
+shape is solved at two values, where the exact slopes are known too (Hellmann-Feynman), and log f is interpolated by
+the cubic through both (within a few cents of a direct solve: tests/test_modes.py).
 
 Bodies of revolution are solved one Fourier harmonic at a time on the half plane (r, z), u = (u_r cos n0, u_z cos n0,
 u_0 sin n0) (Zienkiewicz & Taylor, The Finite Element Method, 5th ed., vol. 2, sec. 9.6); the strain is linear in n, so
@@ -44,8 +44,9 @@ Solution = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 class Modes:
     """Elastic modes of the unit body, ascending at the first Poisson's ratio; rigid motions are left out.
 
-    `omega` [2, K] rad/s at the two values of `POISSON` and `slope` [2, K] = d log(omega) / d(Poisson's ratio) there; `shapes` [K, V, 3] displacement at the shape's vertices,
-    normalised to unit modal mass; `harmonic` [K] is n of the pairs cos n0, sin n0 of a body of revolution, else 0.
+    `omega` [2, K] rad/s at the two values of `POISSON` and `slope` [2, K] = d log(omega) / d(Poisson's ratio) there;
+    `shapes` [K, V, 3] displacement at the shape's vertices, normalised to unit modal mass; `harmonic` [K] is n of the
+    pairs cos n0, sin n0 of a body of revolution, else 0.
     """
 
     omega: np.ndarray
@@ -157,7 +158,8 @@ def _factor(matrix: Any) -> Solve:
     """Solver of a symmetric sparse system; symmetric ordering and diagonal pivots halve the fill (SuperLU)."""
     from scipy.sparse.linalg import splu
 
-    return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}).solve
+    options = {"SymmetricMode": True}
+    return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options).solve
 
 
 # Above this many unknowns block Krylov takes over from ARPACK: a triangular solve of many columns at once is about
@@ -177,16 +179,14 @@ def _lowest(k: Any, m: Any, count: int, shift: float) -> tuple[np.ndarray, np.nd
     solve = _factor(k + shift * m)
     if n >= _BLOCK_FROM:
         return _block_krylov(solve, m, count, shift)
-    inverse = LinearOperator((n, n), matvec=solve, dtype=float)
+    inverse = LinearOperator((n, n), matvec=solve, dtype=float)  # ty: ignore
     start = np.cos(1.7 * np.arange(n)) + 0.3  # a fixed start: the same modes in every run
     w, x = eigsh(k, count, M=m, sigma=-shift, OPinv=inverse, v0=start, ncv=min(n, 2 * count + 12), tol=1e-9)
     order = np.argsort(w)
     return w[order], x[:, order]
 
 
-def _block_krylov(
-    solve: Solve, m: Any, count: int, shift: float, tol: float = 1e-5
-) -> tuple[np.ndarray, np.ndarray]:
+def _block_krylov(solve: Solve, m: Any, count: int, shift: float, tol: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
     """Block Lanczos with full reorthogonalisation on solve(m x), until `count` Ritz values have residuals below `tol`.
 
     The relative error of an eigenvalue is of the order of tol squared.
@@ -231,9 +231,10 @@ def _both(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elastic eigenpairs at both Poisson's ratios: (omega2 [2, n], slopes [2, n], vectors at the first [size, n]).
 
-    `k`: the parts of the stiffness that lambda and mu multiply. `rigid`: how many rigid motions come first, or (a float)
-    the eigenvalue below which a motion is rigid. The second set follows from the first by Rayleigh-Ritz on the old modes
-    x and one inverse iteration b of them at the second ratio; each old mode takes the new one it overlaps most.
+    `k`: the parts of the stiffness that lambda and mu multiply. `rigid`: how many rigid motions come first, or (a
+    float) the eigenvalue below which a motion is rigid. The second set follows from the first by Rayleigh-Ritz on the
+    old modes x and one inverse iteration b of them at the second ratio; each old mode takes the new one it overlaps
+    most.
     """
     from scipy.linalg import eigh
     from scipy.optimize import linear_sum_assignment
@@ -382,7 +383,7 @@ def _axis_condition(nodes: np.ndarray, n: int) -> csc_matrix:
 
 
 def _solid_parts(grad: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What lambda and mu multiply in the element stiffness [E, n, 3, n, 3], from gradients [E, P, n, 3] and weights [E, P]."""
+    """What lambda and mu multiply in element stiffness [E, n, 3, n, 3]; gradients [E, P, n, 3], weights [E, P]."""
     lam = np.einsum("epai,epbj->eaibj", grad * weight[..., None, None], grad, optimize=True)
     laplace = np.einsum("eaibi->eab", lam)
     return lam, lam.transpose(0, 1, 4, 3, 2) + laplace[:, :, None, :, None] * np.eye(3)[None, None, :, None, :]
@@ -434,7 +435,7 @@ def _by_symmetry(shape: Shape, stiffness: list[Any], mass: Any, count: int) -> S
     wanted = [int(1.35 * count / total) + (8 if total > 1 else 6)] * total
     found: list[Any] = [None] * total
     while True:
-        for c, (span, (*k, m)) in enumerate(classes):
+        for c, (_, (*k, m)) in enumerate(classes):
             if found[c] is None:
                 rigid = 1e-5 * min(shape.wall, 0.5) ** 2
                 w, slopes, x = _both(tuple(k), m, wanted[c], rigid, _shift(shape))
@@ -453,10 +454,13 @@ def _by_symmetry(shape: Shape, stiffness: list[Any], mass: Any, count: int) -> S
     return omega, slope, fields, np.zeros(len(ranked), np.int32)
 
 
-def _class_span(count: int, mirrors: dict[int, np.ndarray], signs: dict[int, int]) -> tuple[Any, np.ndarray, np.ndarray]:
+def _class_span(
+    count: int, mirrors: dict[int, np.ndarray], signs: dict[int, int]
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """Orthonormal columns of the displacements with the given parity under each mirror.
 
-    Returns (columns [3N, n], one row of each column's orbit [n], factor that turns (A columns)[row] into the class matrix).
+    Returns (columns [3N, n], one row of each column's orbit [n], factor that turns (A columns)[row] into the matrix of
+    the class).
     """
     from scipy.sparse import coo_matrix
 
@@ -511,7 +515,8 @@ def _tetrahedra(shape: Shape, count: int) -> Solution:
     grad = np.empty((len(tets), 4, 10, 3))
     grad[:, :, :4] = (4 * at - 1)[None, :, :, None] * corner_grad[:, None]
     a, b = TET_EDGES.T
-    grad[:, :, 4:] = 4 * (at[None, :, a, None] * corner_grad[:, None, b] + at[None, :, b, None] * corner_grad[:, None, a])
+    ends = [at[None, :, i, None] * corner_grad[:, None, j] for i, j in ((a, b), (b, a))]
+    grad[:, :, 4:] = 4 * (ends[0] + ends[1])
     pattern = _Pattern(tets, len(nodes))
     weight = np.repeat(volume[:, None] / 4, 4, 1)
     lam, mu = (pattern.matrix(pattern.blocks(v)).tocsc() for v in _solid_parts(grad, weight))

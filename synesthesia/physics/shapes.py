@@ -8,6 +8,7 @@ the largest bounding dimension is 1, and size in metres comes later (`modes.freq
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ def _place(vertices: np.ndarray) -> np.ndarray:
 
 def _merge(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unique points (to 1e-6) and the number of each point among them."""
-    _, first, number = np.unique(np.round(points * 1e6).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    code = np.round(points * 1e6).astype(np.int64)
+    _, first, number = np.unique(code, axis=0, return_index=True, return_inverse=True)
     return points[first], number.reshape(-1)
 
 
@@ -179,24 +181,27 @@ def revolve(
         cuts = [0, *(np.flatnonzero(np.abs(turn) > CREASE_DEGREES) + 1), len(chain) - 1]
         closed = chain[0] == chain[-1]
         arc = np.concatenate([[0], np.cumsum(length)])
-        for k, (a, b) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for a, b in itertools.pairwise(cuts):
             run = chain[a : b + 1]
             m = len(run)
             r, z = nodes[run].T
             x, y = np.outer(r, np.cos(angle)), -np.outer(r, np.sin(angle))
             v = np.stack([x, np.broadcast_to(z[:, None], x.shape), y], -1)
             flat = np.abs(np.diff(r)).sum() > 2.2 * np.abs(np.diff(z)).sum()
-            uv = v[..., [0, 2]] if flat else np.stack([np.broadcast_to(angle * rmax, x.shape), _rows(arc[a : b + 1], x)], -1)
+            around_and_along = np.broadcast_arrays(angle * rmax, arc[a : b + 1, None])
+            uv = v[..., [0, 2]] if flat else np.stack(around_and_along, -1)
             i, j = np.meshgrid(np.arange(m - 1), np.arange(around), indexing="ij")
             q = base + (i * (around + 1) + j)
             lower, upper = r[i] > 1e-9, r[i + 1] > 1e-9
             # Boundary chains keep the body on their left in (r, z); with y = z and angle from x to -z this is outward.
-            f = np.concatenate([
-                np.stack([q, q + 1, q + around + 1], -1)[lower],
-                np.stack([q + 1, q + around + 2, q + around + 1], -1)[upper],
-            ])
+            f = np.concatenate(
+                [
+                    np.stack([q, q + 1, q + around + 1], -1)[lower],
+                    np.stack([q + 1, q + around + 2, q + around + 1], -1)[upper],
+                ]
+            )
             ring = np.broadcast_to((np.arange(around + 1) % around)[None], x.shape)
-            number = group + np.where(r[:, None] > 1e-9, ring + around * np.arange(m)[:, None], around * np.arange(m)[:, None])
+            number = group + around * np.arange(m)[:, None] + np.where(r[:, None] > 1e-9, ring, 0)
             if closed and len(cuts) == 2:  # a smooth closed loop: its last ring is its first
                 number[-1] = number[0]
             parts.append((v.reshape(-1, 3), f, uv.reshape(-1, 2), number.ravel(), np.repeat(run, around + 1)))
@@ -237,10 +242,6 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def _rows(values: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(values[:, None], like.shape)
-
-
 def _signed_volume(vertices: np.ndarray, faces: np.ndarray) -> float:
     c = vertices[faces]
     return float(np.einsum("fi,fi->", c[:, 0], np.cross(c[:, 1], c[:, 2])) / 6)
@@ -256,7 +257,7 @@ def blocks_of(
     hollow: bool,
     warp: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Shape:
-    """A body of hexahedra: the cells `filled` [nx, ny, nz] between grid `lines` (x, y, z), optionally warped smoothly."""
+    """A body of hexahedra: the cells `filled` [nx, ny, nz] between grid `lines` (x, y, z), then warped smoothly."""
     fine = [np.insert(g[1:], np.arange(len(g) - 1), (g[1:] + g[:-1]) / 2) for g in lines]
     fine = [np.concatenate([g[:1], f]) for g, f in zip(lines, fine, strict=True)]
     shape = [len(f) for f in fine]
@@ -345,7 +346,8 @@ def tetrahedra_of(
     With a signed `distance` (in the units of `nodes`) mid-edge vertices are drawn on its zero, so that the surface
     looks as smooth as it is; the elements keep straight edges.
     """
-    pairs, mid = np.unique(np.sort(tets[:, TET_EDGES].reshape(-1, 2), 1), axis=0, return_inverse=True)
+    ends = np.sort(tets[:, TET_EDGES].reshape(-1, 2), 1)
+    pairs, mid = np.unique(ends, axis=0, return_inverse=True)
     elements = np.concatenate([tets, len(nodes) + mid.reshape(-1, 6)], 1)
     every = np.concatenate([nodes, nodes[pairs].mean(1)])
     drawn = every.copy()
@@ -477,7 +479,9 @@ def _round_section(centre: float, a: float, b: float, count: int, half: bool) ->
     low = 0.0 if half else -core
     n = count if half else 2 * count
     inner = [
-        (_line((low, -core), (core, -core), n), -90, -45) if half else (_line((-core, -core), (core, -core), n), -135, -45),
+        (_line((low, -core), (core, -core), n), -90, -45)
+        if half
+        else (_line((-core, -core), (core, -core), n), -135, -45),
         (_line((core, -core), (core, core), 2 * count), -45, 45),
         (_line((core, core), (low, core), n), 45, 90) if half else (_line((core, core), (-core, core), n), 45, 135),
     ]
@@ -529,10 +533,22 @@ def bowl(rng: np.random.Generator) -> Shape:
     belly = float(rng.uniform(0.0, 1.0))
     lip = float(rng.uniform(-0.03, 0.05))
     side = 0.5 * (0.80 + 0.24 * belly)
-    pts = [(0, 0), (foot, 0), (max(side, foot + 0.1), depth * (0.12 + 0.2 * (1 - belly))), (0.5 - lip, depth * 0.72), (0.5, depth)]
+    pts = [
+        (0, 0),
+        (foot, 0),
+        (max(side, foot + 0.1), depth * (0.12 + 0.2 * (1 - belly))),
+        (0.5 - lip, depth * 0.72),
+        (0.5, depth),
+    ]
     thick = float(rng.uniform(1.0, 1.8))
     p = {"thickness": t, "depth": depth, "foot": foot, "belly": belly, "lip": lip, "bottom": thick}
-    return revolve("bowl", [_shell(_curve(pts), lambda s: t * (thick + (1 - thick) * np.minimum(1, s / 0.6)))], params=p, wall=t, hollow=True)
+    return revolve(
+        "bowl",
+        [_shell(_curve(pts), lambda s: t * (thick + (1 - thick) * np.minimum(1, s / 0.6)))],
+        params=p,
+        wall=t,
+        hollow=True,
+    )
 
 
 def cup(rng: np.random.Generator) -> Shape:
@@ -543,10 +559,23 @@ def cup(rng: np.random.Generator) -> Shape:
     bulge = float(rng.uniform(-0.05, 0.10))
     corner = float(rng.uniform(0.05, 0.16))
     base = float(rng.uniform(1.0, 2.5))
-    pts = [(0, 0), (bottom - corner, 0), (bottom - 0.1 * corner, 0), (bottom + 0.02, corner), (0.5 * (bottom + 0.5) + bulge, 0.5 * height), (0.5, height)]
+    pts = [
+        (0, 0),
+        (bottom - corner, 0),
+        (bottom - 0.1 * corner, 0),
+        (bottom + 0.02, corner),
+        (0.5 * (bottom + 0.5) + bulge, 0.5 * height),
+        (0.5, height),
+    ]
     p = {"thickness": t, "height": height, "bottom": bottom, "bulge": bulge, "corner": corner, "base": base}
     wall = t * max(1.0, height)
-    return revolve("cup", [_shell(_curve(pts), lambda s: wall * (base + (1 - base) * _smooth(s, 0.12, 0.32)))], params=p, wall=wall, hollow=True)
+    return revolve(
+        "cup",
+        [_shell(_curve(pts), lambda s: wall * (base + (1 - base) * _smooth(s, 0.12, 0.32)))],
+        params=p,
+        wall=wall,
+        hollow=True,
+    )
 
 
 def _smooth(s: np.ndarray, a: float, b: float) -> np.ndarray:
@@ -564,21 +593,52 @@ def bottle(rng: np.random.Generator) -> Shape:
     waist = float(rng.uniform(0.86, 1.05))
     neck = max(neck, 2.2 * t)
     top = min(shoulder + slope, 0.88)
-    pts = [(0, 0), (body * 0.8, 0), (body, 0), (body, body * 0.4), (body * waist, 0.5 * shoulder), (body, shoulder - 0.05), (body, shoulder),
-           (neck + 0.25 * (body - neck), 0.5 * (shoulder + top)), (neck, top), (neck, top + 0.04), (neck, 0.95), (neck * 1.08, 1.0)]  # fmt: skip
+    pts = [
+        (0, 0),
+        (body * 0.8, 0),
+        (body, 0),
+        (body, body * 0.4),
+        (body * waist, 0.5 * shoulder),
+        (body, shoulder - 0.05),
+        (body, shoulder),
+        (neck + 0.25 * (body - neck), 0.5 * (shoulder + top)),
+        (neck, top),
+        (neck, top + 0.04),
+        (neck, 0.95),
+        (neck * 1.08, 1.0),
+    ]
     base = float(rng.uniform(1.0, 2.2))
     p = {"thickness": t, "body": body, "neck": neck, "shoulder": shoulder, "slope": slope, "waist": waist, "base": base}
     curve = _curve(pts)
-    return revolve("bottle", [_shell(curve, lambda s: t * (base + (1 - base) * _smooth(s, 0.05, 0.2)), 18)], params=p, wall=t, hollow=True)
+    return revolve(
+        "bottle",
+        [_shell(curve, lambda s: t * (base + (1 - base) * _smooth(s, 0.05, 0.2)), 18)],
+        params=p,
+        wall=t,
+        hollow=True,
+    )
 
 
 def vase(rng: np.random.Generator) -> Shape:
     """A vase: a free curve of four radii from foot to lip."""
     t = _log(rng, 0.012, 0.05)
-    foot, belly, neck, lip = (float(v) for v in (rng.uniform(0.12, 0.26), rng.uniform(0.2, 0.42), rng.uniform(0.08, 0.22), rng.uniform(0.12, 0.3)))
+    foot, belly, neck, lip = (
+        float(v)
+        for v in (rng.uniform(0.12, 0.26), rng.uniform(0.2, 0.42), rng.uniform(0.08, 0.22), rng.uniform(0.12, 0.3))
+    )
     where = float(rng.uniform(0.3, 0.6))
     high = float(rng.uniform(0.72, 0.88))
-    pts = [(0, 0), (foot * 0.85, 0), (foot, 0), (foot + 0.02, 0.06), (belly, where - 0.12), (belly, where + 0.1), (neck, high - 0.05), (neck, high + 0.03), (lip, 1.0)]
+    pts = [
+        (0, 0),
+        (foot * 0.85, 0),
+        (foot, 0),
+        (foot + 0.02, 0.06),
+        (belly, where - 0.12),
+        (belly, where + 0.1),
+        (neck, high - 0.05),
+        (neck, high + 0.03),
+        (lip, 1.0),
+    ]
     p = {"thickness": t, "foot": foot, "belly": belly, "neck": neck, "lip": lip, "where": where, "high": high}
     return revolve("vase", [_shell(_curve(pts), t, 18)], params=p, wall=t, hollow=True)
 
@@ -591,10 +651,24 @@ def pan(rng: np.random.Generator) -> Shape:
     rim = float(rng.uniform(0.0, 0.05))
     corner = float(rng.uniform(0.03, 0.09))
     side = 0.5 - flare
-    pts = [(0, 0), (side - 1.5 * corner, 0), (side - 0.2 * corner, 0), (side + 0.1 * flare, corner), (0.5, depth * 0.93), (0.5 + 0.2 * rim, depth), (0.5 + rim + 2 * t, depth + 0.2 * rim)]
+    pts = [
+        (0, 0),
+        (side - 1.5 * corner, 0),
+        (side - 0.2 * corner, 0),
+        (side + 0.1 * flare, corner),
+        (0.5, depth * 0.93),
+        (0.5 + 0.2 * rim, depth),
+        (0.5 + rim + 2 * t, depth + 0.2 * rim),
+    ]
     base = float(rng.uniform(1.0, 2.5))
     p = {"thickness": t, "depth": depth, "flare": flare, "rim": rim, "corner": corner, "base": base}
-    return revolve("pan", [_shell(_curve(pts), lambda s: t * (base + (1 - base) * _smooth(s, 0.45, 0.62)))], params=p, wall=t, hollow=True)
+    return revolve(
+        "pan",
+        [_shell(_curve(pts), lambda s: t * (base + (1 - base) * _smooth(s, 0.45, 0.62)))],
+        params=p,
+        wall=t,
+        hollow=True,
+    )
 
 
 def jar(rng: np.random.Generator) -> Shape:
@@ -605,7 +679,18 @@ def jar(rng: np.random.Generator) -> Shape:
     collar = float(rng.uniform(0.10, 0.2))
     p = {"thickness": t, "height": height, "mouth": mouth, "collar": collar}
     top = height - collar
-    pts = [(0, 0), (0.40, 0), (0.49, 0), (0.5, 0.10), (0.5, 0.4 * height), (0.5, top - 0.14), (0.49, top - 0.02), (mouth, top), (mouth, top + 0.3 * collar), (mouth, height)]
+    pts = [
+        (0, 0),
+        (0.40, 0),
+        (0.49, 0),
+        (0.5, 0.10),
+        (0.5, 0.4 * height),
+        (0.5, top - 0.14),
+        (0.49, top - 0.02),
+        (mouth, top),
+        (mouth, top + 0.3 * collar),
+        (mouth, height),
+    ]
     return revolve("jar", [_shell(_curve(pts), t * max(1, height), 18)], params=p, wall=t * max(1, height), hollow=True)
 
 
@@ -623,7 +708,9 @@ def sphere_solid(rng: np.random.Generator) -> Shape:
     """A ball, sometimes flattened or drawn out like an egg."""
     b = float(rng.uniform(0.6, 1.5)) if rng.random() < 0.5 else 1.0
     p = {"aspect": b}
-    return revolve("sphere_solid", _round_section(0.0, 0.5, 0.5 * b, 3, half=True), params=p, wall=min(1.0, b), hollow=False)
+    return revolve(
+        "sphere_solid", _round_section(0.0, 0.5, 0.5 * b, 3, half=True), params=p, wall=min(1.0, b), hollow=False
+    )
 
 
 def sphere_hollow(rng: np.random.Generator) -> Shape:
@@ -647,9 +734,24 @@ def bell(rng: np.random.Generator) -> Shape:
     crown = float(rng.uniform(0.16, 0.26))
     waist = float(rng.uniform(0.24, 0.34))
     bow = float(rng.uniform(1.2, 2.6))
-    pts = [(0, height), (crown * 0.7, height), (crown, height * 0.99), (crown + 0.03, height * 0.86), (waist, height * 0.5), (waist + 0.05, height * 0.25), (0.42, 0.09 * height), (0.5, 0)]
+    pts = [
+        (0, height),
+        (crown * 0.7, height),
+        (crown, height * 0.99),
+        (crown + 0.03, height * 0.86),
+        (waist, height * 0.5),
+        (waist + 0.05, height * 0.25),
+        (0.42, 0.09 * height),
+        (0.5, 0),
+    ]
     p = {"thickness": t, "height": height, "crown": crown, "waist": waist, "bow": bow}
-    return revolve("bell", [_shell(_curve(pts), lambda s: t * (1 + (bow - 1) * np.exp(-(((s - 0.93) / 0.09) ** 2))))], params=p, wall=t, hollow=True)
+    return revolve(
+        "bell",
+        [_shell(_curve(pts), lambda s: t * (1 + (bow - 1) * np.exp(-(((s - 0.93) / 0.09) ** 2))))],
+        params=p,
+        wall=t,
+        hollow=True,
+    )
 
 
 def wine_glass(rng: np.random.Generator) -> Shape:
@@ -677,7 +779,14 @@ def wine_glass(rng: np.random.Generator) -> Shape:
     lower = _patch(_line((0, 0), (stem, 0), nr), _line((0, z0), (stem, z0), nr), 1)
     upper = _patch(_line((0, z1), (stem, z1), nr), _line((0, z1 + hub), (stem, z1 + hub), nr), 1)
     c = z1 + hub / 2
-    pts = [(stem, c), (stem + 0.03, c), (0.62 * belly + 0.02, c + 0.005), (belly, c + 0.3 * (h - c)), (belly * 0.98 + 0.02 * mouth, c + 0.55 * (h - c)), (mouth, h)]
+    pts = [
+        (stem, c),
+        (stem + 0.03, c),
+        (0.62 * belly + 0.02, c + 0.005),
+        (belly, c + 0.3 * (h - c)),
+        (belly * 0.98 + 0.02 * mouth, c + 0.55 * (h - c)),
+        (mouth, h),
+    ]
     shell = _shell(_curve(pts), lambda s: hub + (t - hub) * _smooth(s, 0.0, 0.3), 14)
     shell[0] = _line((stem, z1), (stem, z1 + hub), 1)
     p = {"thickness": t, "stem": stem, "foot": foot, "length": length, "belly": belly, "mouth": mouth}
@@ -690,8 +799,9 @@ def can(rng: np.random.Generator) -> Shape:
     radius = float(rng.uniform(0.25, 0.5))
     edge = float(rng.uniform(0.03, 0.09))
     rib = float(rng.uniform(0.0, 0.012)) if rng.random() < 0.4 else 0.0
-    pts = [(0, 0), (radius - edge, 0), (radius, 0), (radius, edge), (radius - rib, 0.35), (radius + rib, 0.45), (radius - rib, 0.55), (radius + rib, 0.65),
-           (radius, 1 - edge), (radius, 1), (radius - edge, 1), (0, 1)]  # fmt: skip
+    low = [(0, 0), (radius - edge, 0), (radius, 0), (radius, edge)]
+    ribs = [(radius - rib, 0.35), (radius + rib, 0.45), (radius - rib, 0.55), (radius + rib, 0.65)]
+    pts = [*low, *ribs, (radius, 1 - edge), (radius, 1), (radius - edge, 1), (0, 1)]
     lying = bool(rng.random() < 0.15)
     p = {"thickness": t, "radius": radius, "edge": edge, "rib": rib, "lying": float(lying)}
     return revolve("can", [_shell(_curve(pts), t, 20)], params=p, wall=t, hollow=True, lying=lying)
@@ -715,7 +825,15 @@ def gong(rng: np.random.Generator) -> Shape:
     cup_height = float(rng.uniform(0.02, 0.07))
     rim = float(rng.uniform(0.0, 0.08))
     top = dome + cup_height + rim
-    pts = [(0, top), (boss * 0.7, top), (boss, top - cup_height), (boss + 0.06, top - cup_height), (0.35, top - cup_height - 0.5 * dome), (0.49, rim), (0.5, 0)]
+    pts = [
+        (0, top),
+        (boss * 0.7, top),
+        (boss, top - cup_height),
+        (boss + 0.06, top - cup_height),
+        (0.35, top - cup_height - 0.5 * dome),
+        (0.49, rim),
+        (0.5, 0),
+    ]
     p = {"thickness": t, "boss": boss, "dome": dome, "cup": cup_height, "rim": rim}
     return revolve("gong", [_shell(_curve(pts), t)], params=p, wall=t, hollow=False)
 
@@ -809,13 +927,17 @@ def tray(rng: np.random.Generator) -> Shape:
     x, y, z = 1.0, float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.45, 1.0))
     t = _log(rng, 0.012, 0.07)
     lean = float(rng.uniform(0.0, 0.18))
-    lines = [_walls(x, t, _cells(x, 0.09, 11, 1.0, 5)), np.concatenate([[0], np.linspace(t, max(y, 2.5 * t), 1 + _cells(y, 0.1, 9, 1.0, 2))]), _walls(z, t, _cells(z, 0.09, 11, 1.0, 5))]
+    lines = [
+        _walls(x, t, _cells(x, 0.09, 11, 1.0, 5)),
+        np.concatenate([[0], np.linspace(t, max(y, 2.5 * t), 1 + _cells(y, 0.1, 9, 1.0, 2))]),
+        _walls(z, t, _cells(z, 0.09, 11, 1.0, 5)),
+    ]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[1:-1, 1:, 1:-1] = False
 
     def open_up(v: np.ndarray) -> np.ndarray:
         v = v.copy()
-        v[:, [0, 2]] *= (1 + lean * (v[:, 1:2] / max(y, 2.5 * t) - 0.5))
+        v[:, [0, 2]] *= 1 + lean * (v[:, 1:2] / max(y, 2.5 * t) - 0.5)
         return v
 
     p = {"height": y, "depth": z, "thickness": t, "lean": lean}
@@ -836,7 +958,11 @@ def bracket(rng: np.random.Generator) -> Shape:
     t = _log(rng, 0.02, 0.09)
     leg = float(rng.uniform(0.3, 1.0))
     width = float(rng.uniform(0.2, 0.9))
-    lines = [np.concatenate([[0], np.linspace(t, 1, 15)]), np.concatenate([[0], np.linspace(t, leg, 1 + max(5, round(14 * leg)))]), np.linspace(0, width, 1 + max(4, round(12 * width)))]
+    lines = [
+        np.concatenate([[0], np.linspace(t, 1, 15)]),
+        np.concatenate([[0], np.linspace(t, leg, 1 + max(5, round(14 * leg)))]),
+        np.linspace(0, width, 1 + max(4, round(12 * width))),
+    ]
     filled = np.zeros([len(g) - 1 for g in lines], bool)
     filled[0] = True
     filled[:, 0] = True
@@ -849,7 +975,11 @@ def channel(rng: np.random.Generator) -> Shape:
     t = _log(rng, 0.012, 0.06)
     height, width = float(rng.uniform(0.1, 0.45)), float(rng.uniform(0.15, 0.5))
     height = max(height, 2.5 * t)
-    lines = [np.linspace(0, 1, 19), np.concatenate([[0], np.linspace(t, height, 1 + max(3, round(14 * height)))]), _walls(width, t, max(3, round(14 * width)))]
+    lines = [
+        np.linspace(0, 1, 19),
+        np.concatenate([[0], np.linspace(t, height, 1 + max(3, round(14 * height)))]),
+        _walls(width, t, max(3, round(14 * width))),
+    ]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[:, 1:, 1:-1] = False
     p = {"thickness": t, "height": height, "width": width}
@@ -862,8 +992,12 @@ def fork(rng: np.random.Generator) -> Shape:
     gap = t * float(rng.uniform(0.6, 2.0))
     handle = float(rng.uniform(0.2, 0.45))
     depth = t * float(rng.uniform(0.6, 1.6))
-    xs = np.concatenate([np.linspace(0, handle, 8)[:-1], np.linspace(handle, handle + t, 3)[:-1], np.linspace(handle + t, 1, 19)])
-    zs = np.concatenate([np.linspace(0, t, 3)[:-1], np.linspace(t, t + gap, 3)[:-1], np.linspace(t + gap, 2 * t + gap, 3)])
+    xs = np.concatenate(
+        [np.linspace(0, handle, 8)[:-1], np.linspace(handle, handle + t, 3)[:-1], np.linspace(handle + t, 1, 19)]
+    )
+    zs = np.concatenate(
+        [np.linspace(0, t, 3)[:-1], np.linspace(t, t + gap, 3)[:-1], np.linspace(t + gap, 2 * t + gap, 3)]
+    )
     lines = [xs, np.linspace(0, depth, 3), zs]
     filled = np.ones([len(g) - 1 for g in lines], bool)
     filled[9:, :, 2:4] = False
@@ -935,6 +1069,11 @@ def _rotation(rng: np.random.Generator) -> np.ndarray:
     return q
 
 
+def invented(rng: np.random.Generator) -> Shape:
+    """An object nobody has seen: random unions and cuts of balls, boxes, capsules, cylinders, rings and cones."""
+    return _robust(_invented)(rng)
+
+
 def _invented(rng: np.random.Generator) -> Shape:
     parts: list[tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray, float]] = []
     unions, cuts = int(rng.integers(1, 4)), int(rng.integers(0, 3))
@@ -984,17 +1123,39 @@ def _robust(make: Callable[[np.random.Generator], Shape]) -> Callable[[np.random
                 return make(rng)
             except ShapeError:
                 continue
-        raise ShapeError(f"{make.__name__}: no valid proportions in 50 draws")
+        raise ShapeError("no valid proportions in 50 draws")
 
-    draw.__name__, draw.__doc__ = make.__name__, make.__doc__
+    draw.__doc__ = make.__doc__
     return draw
 
 
-invented = _robust(_invented)
-invented.__doc__ = """An object nobody has seen: random unions and cuts of balls, boxes, capsules, cylinders, rings and cones."""
-
 FAMILIES: dict[str, Callable[[np.random.Generator], Shape]] = {
-    make.__name__: _robust(make)
-    for make in (bar, rod, plate, disc, bowl, cup, bottle, vase, pan, jar, box_hollow, box_solid, pipe, sphere_hollow, sphere_solid,
-                 bell, wine_glass, can, dish, gong, ring, pawn, funnel, tray, bracket, channel, fork, frame)  # fmt: skip
+    "bar": _robust(bar),
+    "rod": _robust(rod),
+    "plate": _robust(plate),
+    "disc": _robust(disc),
+    "bowl": _robust(bowl),
+    "cup": _robust(cup),
+    "bottle": _robust(bottle),
+    "vase": _robust(vase),
+    "pan": _robust(pan),
+    "jar": _robust(jar),
+    "box_hollow": _robust(box_hollow),
+    "box_solid": _robust(box_solid),
+    "pipe": _robust(pipe),
+    "sphere_hollow": _robust(sphere_hollow),
+    "sphere_solid": _robust(sphere_solid),
+    "bell": _robust(bell),
+    "wine_glass": _robust(wine_glass),
+    "can": _robust(can),
+    "dish": _robust(dish),
+    "gong": _robust(gong),
+    "ring": _robust(ring),
+    "pawn": _robust(pawn),
+    "funnel": _robust(funnel),
+    "tray": _robust(tray),
+    "bracket": _robust(bracket),
+    "channel": _robust(channel),
+    "fork": _robust(fork),
+    "frame": _robust(frame),
 }

@@ -45,7 +45,9 @@ def contact_seconds(
     sec. 4.1), m the reduced mass. A soft coating acts in series. Proportional to v^(-1/5).
     """
     soft = 1 / _SOFT[coating.name] if coating is not None and coating.name in _SOFT else 0.0
-    return float(hertz_seconds(hardness, 1 / (1 / material.youngs_modulus + soft), mass, speed, striker_mass, striker_radius))
+    return float(
+        hertz_seconds(hardness, 1 / (1 / material.youngs_modulus + soft), mass, speed, striker_mass, striker_radius)
+    )
 
 
 def hertz_seconds(
@@ -126,7 +128,7 @@ class Body:
     def gain(self, weights: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """Pa of each mode at t = 0, complex [..., K], for an ideal short pulse of 1 N x REFERENCE_PULSE.
 
-        `weights`: vertex numbers [...] or interpolation weights [..., V]; `direction` [..., 3]: unit vector of the force.
+        `weights`: vertex numbers [...] or interpolation weights [..., V]; `direction` [..., 3]: the force's direction.
         """
         if np.issubdtype(np.asarray(weights).dtype, np.integer):
             at = np.moveaxis(self.shapes[:, weights], 0, -2)
@@ -155,8 +157,8 @@ def prepare(
 ) -> Body:
     """Frequencies, losses and radiation of an object, once for all strikes.
 
-    `size`: largest dimension in metres; `listener`: metres, in the object's axes (origin on the ground below its middle);
-    `seed` draws the small asymmetry that parts the pairs of a body of revolution (by .1 to .5 %) and its direction.
+    `size`: largest dimension in metres; `listener`: metres, in the object's axes (origin on the ground below its
+    middle); `seed` draws the small asymmetry that parts the pairs of a body of revolution (by .1 to .5 %) and its direction.
     """
     rng = np.random.default_rng([seed, int(shape.key[:8], 16)])
     frequency = frequencies(modes, material, size)
@@ -209,7 +211,9 @@ def _transfer(shape: Shape, normal: np.ndarray, frequency: np.ndarray, size: flo
 
 
 # Directions of a cube's corners and faces: a 14-point cubature of the sphere, exact to degree 5.
-_AROUND = np.concatenate([np.eye(3), -np.eye(3), np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(8, 3) / math.sqrt(3)])
+_AROUND = np.concatenate(
+    [np.eye(3), -np.eye(3), np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(8, 3) / math.sqrt(3)]
+)
 _SHARE = np.concatenate([np.full(6, 8 / 120), np.full(8, 9 / 120)])
 _SURFACE_SAMPLES = 700
 
@@ -282,9 +286,9 @@ def hit(
 
 
 def lines(frequency: np.ndarray, power: np.ndarray, tol: float = 0.006) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge modes nearer than `tol` (relative): ascending line frequencies [L], summed power [..., L], line of each mode [K].
+    """Merge modes nearer than `tol` (relative): line frequencies [L], summed power [..., L], line of each mode [K].
 
-    A line spans at most `tol` and its frequency is the mean over its modes, so it is the same for every point.
+    Lines ascend. A line spans at most `tol` and its frequency is the mean over its modes, so it is the same for every point.
     """
     order = np.argsort(frequency)
     number = np.zeros(len(order), int)
