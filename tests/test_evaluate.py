@@ -198,12 +198,12 @@ def make_example(number: int, split: str, group: str, family: str, coating: str 
     return Example(f"{split}{number:04d}", Image(pixels), (bank.render(modal, 5.0, 1.0, RATE, number),), truth, arrays)
 
 
-KINDS = ("bowl", "pipe", "disc")
+KINDS = ("bowl", "pipe")
 
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, list[Example]]:
-    """Six groups × three families of training objects, as many unseen, and coated ones."""
+    """Six groups × two families of training objects, as many unseen, and coated ones."""
     pairs = [(g, f) for g in GROUPS for f in KINDS]
     train = [make_example(k, "train", g, f) for k, (g, f) in enumerate(pairs)]
     objects = [make_example(100 + k, "objects", g, f) for k, (g, f) in enumerate(pairs)]
@@ -214,11 +214,11 @@ def world() -> dict[str, list[Example]]:
 @pytest.fixture
 def run(world, tmp_path, monkeypatch):
     """Evaluate a model on the world without writing shards; returns the report."""
-    every = [e for split in world.values() for e in split]
-    monkeypatch.setattr(shards, "examples", lambda folder, only=None: iter(every))
-    ear = HonestEar(every)
 
-    def go(**settings: Any) -> dict[str, Any]:
+    def go(splits: tuple[str, ...] = ("train", "objects"), **settings: Any) -> dict[str, Any]:
+        every = [e for split in splits for e in world[split]]
+        monkeypatch.setattr(shards, "examples", lambda folder, only=None: iter(every))
+        ear = HonestEar(every)
         model = TruthModel(every, **settings)
         return evaluate_knock.evaluate(model, Path("w"), None, Path("t"), ear, tmp_path / "out", seed=3)
 
@@ -233,7 +233,7 @@ def lines(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_truth_meets_every_aim(run, tmp_path) -> None:
-    result = run()
+    result = run(("train", "objects", "combinations"))
     table = lines(result)
     for name in ("f1_given", "f1_photo", "ratios"):
         assert table[name]["value"] == pytest.approx(0.0, abs=0.01)
@@ -245,7 +245,7 @@ def test_the_truth_meets_every_aim(run, tmp_path) -> None:
     assert table["interventions"]["n"] > 10
     assert table["interventions_fields"]["value"] == 1.0
     assert table["coatings"]["value"] == 1.0
-    assert table["coatings"]["n"] > 10
+    assert table["coatings"]["n"] >= 5
     assert table["tokens"]["value"] == pytest.approx(1.0)
     assert table["kappa"]["value"] == pytest.approx(1.0)
     # Six groups give six codes: agreement alone is not enough where eight must be in use.
@@ -271,7 +271,7 @@ def test_the_truth_meets_every_aim(run, tmp_path) -> None:
 def test_a_pitch_error_of_known_size_is_reported_as_that_size(run) -> None:
     result = run(cents=200.0)
     table = lines(result)
-    # The median of |N(0, 200)| is 0.6745 · 200; eighteen draws leave it wide.
+    # The median of |N(0, 200)| is 0.6745 · 200; twelve draws leave it wide.
     assert 60 < table["f1_photo"]["value"] < 240
     assert table["f1_photo"]["low"] <= table["f1_photo"]["value"] <= table["f1_photo"]["high"]
     assert table["f1_given"]["value"] == pytest.approx(0.0, abs=0.01)

@@ -157,7 +157,7 @@ def test_log_l1_of_a_gain_is_its_logarithm() -> None:
 @pytest.mark.parametrize("n", [4800, 4801])
 def test_the_envelope_of_a_sine_is_its_amplitude(n: int) -> None:
     wave = 0.3 * np.sin(2 * np.pi * 100 * np.arange(n) / n)
-    assert metrics.envelope(wave) == pytest.approx(np.full(n, 0.3), abs=1e-9)
+    assert metrics.envelope(wave) == pytest.approx(np.full(n, 0.3), abs=1e-6)
     assert metrics.envelope_distance(wave, 0.5 * wave) == pytest.approx(0.15)
 
 
@@ -203,8 +203,9 @@ def test_perplexity_of_even_use_is_the_count() -> None:
     assert metrics.perplexity(metrics.usage(np.arange(32) % 8, 16)) == pytest.approx(8.0)
 
 
-@given(hnp.arrays(np.int64, st.integers(3, 30), elements=st.integers(-1000, 1000), unique=True))
-def test_spearman_sees_only_order(x: np.ndarray) -> None:
+@given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True))
+def test_spearman_sees_only_order(numbers: list[int]) -> None:
+    x = np.array(numbers, dtype=float)
     assert metrics.spearman(x, np.arctan(x / 1e3)) == pytest.approx(1.0)
     assert metrics.spearman(x, -(x**3)) == pytest.approx(-1.0)
 

@@ -141,11 +141,9 @@ def _in_waveform(step: Intervention, base: Any, changed: Any, k: int, before: So
     if not math.isfinite(old):
         return None
     if step.cents is not None:
-        return math.isfinite(new) and abs(float(metrics.cents(np.array(old), np.array(new))) - step.cents) <= 20.0
-    was, now = (
-        decay_near(before.mono.astype(float), before.rate, old),
-        decay_near(after.mono.astype(float), after.rate, old),
-    )
+        return math.isfinite(new) and bool(abs(metrics.cents(np.array(old), np.array(new)) - step.cents) <= 20.0)
+    was = decay_near(before.mono.astype(float), before.rate, old)
+    now = decay_near(after.mono.astype(float), after.rate, old)
     if not math.isfinite(was):
         return None
-    return math.isfinite(now) and abs(now / was / (step.decay or 1.0) - 1.0) <= 0.05
+    return math.isfinite(now) and bool(abs(now / was / (step.decay or 1.0) - 1.0) <= 0.05)

@@ -63,7 +63,8 @@ def _hz(erb: np.ndarray) -> np.ndarray:
 
 def _stft(s: np.ndarray, window: int, hop: int) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(s, window)[::hop]
-    return np.abs(np.fft.rfft(frames * np.hanning(window), axis=-1)) ** 2
+    spectrum = np.fft.rfft(frames.astype(np.float32) * np.hanning(window).astype(np.float32), axis=-1)
+    return np.abs(spectrum).astype(np.float64) ** 2
 
 
 def prepare(sound: Sound) -> Float[np.ndarray, " n"]:
