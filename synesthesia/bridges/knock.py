@@ -1,0 +1,480 @@
+"""The physics adapter: a picture and a click → physics tokens → the modes of what was struck → its sound.
+
+The tokens come before the sound ("thinking" in physics instead of words): vectors whose meaning was learned from worlds of known
+truth. They can be read (`Physics`), replaced or scaled (`Physics.with_`), and only then is anything made to sound. Nothing on the
+way reads or writes a word; a material is a code of a codebook shared with sounds, or a point between codes.
+
+Sound fixes E/ρ (through pitch) and η (through decay); E and ρ apart are guessed from the picture and the level alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .. import hub
+from ..encoders.audio import Ears
+from ..encoders.vision import Eyes, EyesConfig, to_square
+from ..physics import strike as contact
+from ..physics.bank import FULL_SCALE, contact_noise, modal_bank
+from ..senses import MALLETS, SUPPORTS, Image, InputError, Sound, Support
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+LINES = 32  # spectral lines (doublets merged) that are predicted
+CODES = 16  # entries of the material codebook
+KINDS = 24  # components of the mixture in which the matter token is read out
+# Frequencies in Hz at which losses other than the material's (coating, support, radiation) are predicted.
+ANCHORS = np.geomspace(50.0, 16000.0, 9)
+# What a material is, as the decoder sees it: natural logarithms, but for the slope.
+MATTER = ("wave_speed", "density", "loss", "loss_slope", "noise_level", "noise_seconds", "noise_hz")
+MATTER_MEAN = np.array([7.6, 7.5, -5.0, -0.2, -2.5, -4.0, 8.2], np.float32)
+MATTER_SCALE = np.array([1.0, 0.9, 2.0, 0.3, 1.2, 1.2, 0.6], np.float32)
+
+
+@dataclass(frozen=True)
+class KnockConfig:
+    """Sizes of the adapter; `eyes` are the eyes' own."""
+
+    eyes: EyesConfig = dataclasses.field(default_factory=EyesConfig)
+    width: int = 192
+    heads: int = 6
+    layers: int = 3
+    # Multiplies the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: (size unknown, given).
+    spread: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A picture that was looked at once: maps at strides 8, 16, 32 (float32), its width over its height."""
+
+    maps: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    aspect: float
+
+    @property
+    def pooled(self) -> Float[np.ndarray, " width"]:
+        """One vector for the whole picture (mean of the two deepest maps)."""
+        return torch.cat([m.mean((1, 2)) for m in self.maps[1:]]).numpy()
+
+    def at(self, x: float, y: float) -> Float[np.ndarray, " width"]:
+        """The features at a point, interpolated, of all three maps."""
+        grid = torch.tensor([[[[2 * x - 1, 2 * y - 1]]]], dtype=torch.float32)
+        return torch.cat([F.grid_sample(m[None], grid, align_corners=False)[0, :, 0, 0] for m in self.maps]).numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Physics:
+    """What the model thinks was struck, for n clicks; numpy arrays with n first, SI units.
+
+    `shape_frequency` is f·size/c of each line (a property of the shape alone), `extra_loss` the loss factor of everything but the
+    material at `ANCHORS`, `gain` pascals at the listener for a
+    very short push of 1 N (times `strike.REFERENCE_PULSE`) along the inward normal.
+    `log_f1_std` is the standard deviation of the natural logarithm of the lowest frequency. `damping` multiplies all losses.
+    `noise` holds level (relative to the modal sound), seconds (to fall by 60 dB) and centre frequency in Hz of the contact noise.
+    `struck` is "object" or "surround" (table, wall, ground).
+    """
+
+    wave_speed: Float[np.ndarray, " n"]
+    density: Float[np.ndarray, " n"]
+    loss: Float[np.ndarray, " n"]
+    loss_slope: Float[np.ndarray, " n"]
+    noise: Float[np.ndarray, "n 3"]
+    size_m: Float[np.ndarray, " n"]
+    wall_m: Float[np.ndarray, " n"]
+    fill: Float[np.ndarray, " n"]
+    hollow: Float[np.ndarray, " n"]
+    shape_frequency: Float[np.ndarray, "n lines"]
+    extra_loss: Float[np.ndarray, "n anchors"]
+    gain: Float[np.ndarray, "n lines"]
+    log_f1_std: Float[np.ndarray, " n"]
+    support_probs: Float[np.ndarray, "n 3"]
+    code_probs: Float[np.ndarray, "n codes"]
+    code: Int[np.ndarray, " n"]
+    normal: Float[np.ndarray, "n 3"]
+    struck: np.ndarray
+    prototypes: Float[np.ndarray, "codes matter"]
+    damping: Float[np.ndarray, " n"]
+
+    @cached_property
+    def frequency(self) -> Float[np.ndarray, "n lines"]:
+        """Hz, rising: f = (f·size/c)·c/size (all elastic bodies scale so)."""
+        return self.shape_frequency * (self.wave_speed / self.size_m)[:, None]
+
+    @property
+    def log_f1_mean(self) -> Float[np.ndarray, " n"]:
+        """Natural logarithm of the lowest frequency in Hz."""
+        return np.log(self.frequency[:, 0])
+
+    @property
+    def youngs_modulus(self) -> Float[np.ndarray, " n"]:
+        """E = c²ρ in Pa."""
+        return self.wave_speed**2 * self.density
+
+    @property
+    def mass(self) -> Float[np.ndarray, " n"]:
+        """ρ × volume in kg; `fill` is the volume over the cube of the size."""
+        return self.density * self.fill * self.size_m**3
+
+    @cached_property
+    def total_loss(self) -> Float[np.ndarray, "n lines"]:
+        """The loss factor η of each line: material plus everything else, times `damping`."""
+        f = np.clip(self.frequency, 20.0, 24000.0)
+        matter = self.loss[:, None] * (f / 1000.0) ** self.loss_slope[:, None]
+        grid = np.log(ANCHORS)
+        extra = np.stack([np.exp(np.interp(np.log(row), grid, np.log(e))) for row, e in zip(f, self.extra_loss, strict=True)])
+        return np.minimum(self.damping[:, None] * (matter + extra), 1.0)
+
+    @property
+    def t60(self) -> Float[np.ndarray, "n lines"]:
+        """Seconds to fall by 60 dB: 2.2/(f η) (Cremer, Heckl & Petersson, §3.4)."""
+        return 2.2 / (self.frequency * self.total_loss)
+
+    def with_(self, mass: float = 1.0, stiffness: float = 1.0, size: float = 1.0, damping: float = 1.0, code: int | None = None) -> Physics:
+        """The same object with some of its physics changed; each factor multiplies, the rest is kept.
+
+        mass × m: density × m at the same size and E, so f / √m. stiffness × s: E × s, so f × √s. size × s: all lengths, so f / s.
+        damping × d: all losses, so T60 / d. `code` replaces the material by that code's.
+        """
+        p = self
+        if code is not None:
+            if not 0 <= code < len(self.prototypes):
+                raise InputError(f"Material codes go from 0 to {len(self.prototypes) - 1}; there is no {code}.")
+            m = np.repeat(self.prototypes[code][None], len(self.code), 0)
+            ratio = m[:, 1] / self.density
+            probs = np.zeros_like(self.code_probs)
+            probs[:, code] = 1
+            p = dataclasses.replace(
+                p, wave_speed=m[:, 0], density=m[:, 1], loss=m[:, 2], loss_slope=m[:, 3], noise=m[:, 4:7],
+                gain=self.gain / ratio[:, None], code=np.full_like(self.code, code), code_probs=probs,
+            )  # fmt: skip
+        return dataclasses.replace(
+            p,
+            density=p.density * mass,
+            wave_speed=p.wave_speed * math.sqrt(stiffness / mass),
+            size_m=p.size_m * size,
+            wall_m=p.wall_m * size,
+            # The response to an impulse goes with 1/mass; a larger body also radiates from a larger surface.
+            gain=p.gain / (mass * size),
+            damping=p.damping * damping,
+        )  # fmt: skip
+
+
+class _Fourier(nn.Module):
+    """Positions in the picture, absolute and relative to the click, as a vector."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bands: torch.Tensor
+        self.register_buffer("bands", math.pi * 2.0 ** torch.arange(4), persistent=False)
+        self.mix = nn.Linear(2 * 2 * 2 * 4 + 5, width)
+
+    def forward(self, place: torch.Tensor, click: torch.Tensor) -> torch.Tensor:
+        away = place - click
+        both = torch.cat([place, away], -1)
+        angle = (both[..., None] * self.bands).flatten(-2)
+        return self.mix(torch.cat([angle.sin(), angle.cos(), both, away.norm(dim=-1, keepdim=True)], -1))
+
+
+def _mlp(inner: int, outer: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, hidden), nn.GELU(), nn.Linear(hidden, outer))
+
+
+TOKENS = ("matter", "body", "modes", "loss", "contact")
+GIVEN = 2 + 2 + 3 + 1 + 1  # size and wall (value, given), support one-hot, support given, aspect
+
+
+class Thinker(nn.Module):
+    """Picture maps and a click → five physics tokens → their meanings.
+
+    The tokens are learned queries that look at the picture through attention (Vaswani et al., 2017), with places told relative to
+    the click. What the caller knows (size, wall, support) joins as one more thing to look at.
+    """
+
+    def __init__(self, config: KnockConfig) -> None:
+        super().__init__()
+        d = config.width
+        w = config.eyes.widths
+        self.where = _Fourier(d)
+        self.from8, self.from16, self.from32 = nn.Linear(w[1], d), nn.Linear(w[2], d), nn.Linear(w[3], d)
+        self.given = nn.Sequential(nn.Linear(GIVEN, d), nn.GELU(), nn.Linear(d, d))
+        self.queries = nn.Parameter(torch.randn(len(TOKENS), d) * 0.3)
+        self.at_click = nn.Linear(w[1] + w[2] + w[3], d)
+        layer = lambda: nn.TransformerDecoderLayer(d, config.heads, 3 * d, 0.0, "gelu", batch_first=True, norm_first=True)  # noqa: E731
+        self.layers = nn.ModuleList([layer() for _ in range(config.layers)])
+        self.norm = nn.LayerNorm(d)
+        # The matter token is read as a mixture of Gaussians around fixed centres: when glass and plastic both fit the
+        # picture, the sound should be that of one of them, not of a mean that no object has.
+        self.matter = _mlp(d, KINDS * (1 + len(MATTER)), d)
+        self.centres: torch.Tensor
+        self.register_buffer("centres", torch.zeros(KINDS, len(MATTER)))
+        self.code = _mlp(d, 64, d)  # the direction compared with the codebook
+        self.codebook = nn.Parameter(F.normalize(torch.randn(CODES, 64), dim=-1))
+        self.prototypes: torch.Tensor
+        self.register_buffer("prototypes", torch.zeros(CODES, len(MATTER)))
+        self.body = _mlp(d, 9, d)  # log size, its log std, log wall/size, hollow, log fill, struck, normal
+        self.support = _mlp(d, len(SUPPORTS), d)
+        self.modes = _mlp(d, 1 + LINES - 1, 2 * d)  # log f₁·size/c, then log ratios between neighbours before softplus
+        self.spread = _mlp(d, 1, d)
+        self.loss_ = _mlp(d, len(ANCHORS), d)
+        self.contact = _mlp(3 * d, 1 + LINES, 2 * d)  # log level in Pa/(N s), then the lines relative to it
+
+    def tokens(self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """(b, channels, h, w) maps, clicks (b, 2) in [0, 1], what is given (b, GIVEN) → (b, 5, width)."""
+        at8, at16, at32 = maps
+        b = len(click)
+        near = torch.linspace(-0.12, 0.12, 5, device=click.device)
+        offsets = torch.stack(torch.meshgrid(near, near, indexing="xy"), -1).reshape(1, 25, 2)
+        places8 = click[:, None] + offsets
+        local = F.grid_sample(at8, 2 * places8[:, None] - 1, padding_mode="border", align_corners=False)[:, :, 0]
+        parts = [self.from8(local.transpose(1, 2)) + self.where(places8, click[:, None])]
+        for m, proj in ((at16, self.from16), (at32, self.from32)):
+            h, w = m.shape[2:]
+            ys, xs = (torch.arange(h, device=m.device) + 0.5) / h, (torch.arange(w, device=m.device) + 0.5) / w
+            grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(1, -1, 2).expand(b, -1, -1)
+            parts.append(proj(m.flatten(2).transpose(1, 2)) + self.where(grid, click[:, None]))
+        here = [F.grid_sample(m, 2 * click[:, None, None] - 1, padding_mode="border", align_corners=False)[:, :, 0, 0] for m in maps]
+        spot = self.at_click(torch.cat(here, -1))[:, None]
+        memory = torch.cat([*parts, spot, self.given(given)[:, None]], 1)
+        x = self.queries.expand(b, -1, -1) + spot + self.given(given)[:, None]
+        for layer in self.layers:
+            x = layer(x, memory)
+        return self.norm(x)
+
+    def forward(self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Meanings of the tokens, in the units in which they are learned (logarithms, logits)."""
+        t = dict(zip(TOKENS, self.tokens(maps, click, given).unbind(1), strict=True))
+        body = self.body(t["body"])
+        modes = self.modes(t["modes"])
+        ratios = torch.cumsum(F.softplus(modes[:, 1:] - 2.0), -1)
+        rise = torch.cat([torch.zeros_like(ratios[:, :1]), ratios], -1)
+        gains = self.contact(torch.cat([t["contact"], t["modes"], t["body"]], -1))
+        direction = F.normalize(self.code(t["matter"]), dim=-1)
+        kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
+        means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
+        best = kinds[..., 0].argmax(-1)
+        return {
+            "kind": kinds[..., 0],
+            "means": means,
+            "matter": means[torch.arange(len(best), device=best.device), best],
+            "direction": direction,
+            "code": direction @ F.normalize(self.codebook, dim=-1).T / 0.1,
+            "log_size": body[:, 0] - 1.5,
+            "log_size_std": body[:, 1].clamp(-4, 2) - 1.0,
+            "log_wall": body[:, 2] - 3.0,
+            "hollow": body[:, 3],
+            "log_fill": body[:, 4] - 2.0,
+            "struck": body[:, 5] + 1.0,
+            "normal": F.normalize(body[:, 6:9] + torch.tensor([0.0, 0.0, 1e-3], device=body.device), dim=-1),
+            "support": self.support(t["body"]),
+            "log_shape": modes[:, :1] - 1.5 + rise,
+            "log_spread": self.spread(torch.cat([t["modes"]], -1))[:, 0].clamp(-4, 2) - 1.0,
+            "log_extra": self.loss_(t["loss"]) - 5.0,
+            "log_gain": gains[:, :1] + gains[:, 1:],
+            "matter_token": t["matter"],
+        }
+
+
+def given_vector(n: int, aspect: Any, size_m: Any = None, wall_m: Any = None, support: Any = None) -> torch.Tensor:
+    """What the caller knows, as the network takes it. NaN in `size_m` or `wall_m`, −1 in `support` (an index) mean "not given"."""
+
+    def column(value: Any, blank: float) -> torch.Tensor:
+        return torch.full((n,), blank) if value is None else torch.as_tensor(np.asarray(value, np.float32))
+
+    size, wall, held = column(size_m, math.nan), column(wall_m, math.nan), column(support, -1.0).long()
+    out = torch.zeros(n, GIVEN)
+    know_size, know_wall = ~size.isnan(), ~wall.isnan()
+    out[:, 0] = torch.where(know_size, (size.nan_to_num(1.0).log() + 1.5), torch.zeros(n))
+    out[:, 1] = know_size.float()
+    out[:, 2] = torch.where(know_wall, (wall.nan_to_num(1.0).log() + 4.5), torch.zeros(n))
+    out[:, 3] = know_wall.float()
+    rows = held >= 0
+    out[rows, 4 + held[rows]] = 1.0
+    out[:, 7] = rows.float()
+    out[:, 8] = torch.as_tensor(np.asarray(aspect, np.float32)).log()
+    return out
+
+
+class Knock(nn.Module):
+    """`knock/tiny`: eyes, thinker, the codebook's ears, and the modal bank that turns physics into sound."""
+
+    source, target = "image", "sound"
+
+    def __init__(self, config: KnockConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or KnockConfig()
+        self.eyes = Eyes(self.config.eyes)
+        self.thinker = Thinker(self.config)
+        self.ears = Ears(64)
+
+    # --- checkpoints ---
+
+    @classmethod
+    def load(cls, reference: str | Path) -> Knock:
+        """A checkpoint (see `hub.load_model`), ready to use."""
+        config, tensors = hub.load_model(reference)
+        try:
+            c = dict(config["model"])
+            c["eyes"] = EyesConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in c["eyes"].items()})
+            model = cls(KnockConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in c.items()}))
+            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            raise InputError(f"{reference} is not a knock model: {str(error).splitlines()[0]}") from error
+        return model.eval()
+
+    def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
+        """Write a checkpoint folder in half precision."""
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
+        return hub.save_model(folder, {"model": asdict(self.config)}, tensors, card)
+
+    # --- seeing and thinking ---
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image]) -> list[Seen]:
+        """Encode pictures, each once; any number of clicks can follow."""
+        out: list[Seen] = []
+        for start in range(0, len(images), 32):
+            part = images[start : start + 32]
+            maps = self.eyes(to_square(part, self.config.eyes.size))
+            for i, image in enumerate(part):
+                out.append(Seen((maps[0][i], maps[1][i], maps[2][i]), image.width / image.height))
+        return out
+
+    @torch.inference_mode()
+    def think(
+        self,
+        seen: Sequence[Seen],
+        points: Float[np.ndarray, "n 2"],
+        *,
+        size_m: Float[np.ndarray, " n"] | None = None,
+        wall_m: Float[np.ndarray, " n"] | None = None,
+        support: Sequence[Support] | None = None,
+    ) -> Physics:
+        """Physics tokens for n clicks, the i-th on `seen[i]`, read out in SI units. NaN in `size_m`, `wall_m`: not given."""
+        n = len(seen)
+        maps = [torch.stack([s.maps[k] for s in seen]) for k in range(3)]
+        held = None if support is None else [SUPPORTS.index(s) for s in support]
+        given = given_vector(n, [s.aspect for s in seen], size_m, wall_m, held)
+        out = self.thinker(maps, torch.as_tensor(np.asarray(points, np.float32)), given)
+        o = {k: v.double().numpy() for k, v in out.items()}
+        matter = o["matter"] * MATTER_SCALE + MATTER_MEAN
+        prototypes = _natural(self.thinker.prototypes.double().numpy() * MATTER_SCALE + MATTER_MEAN)
+        size = np.exp(o["log_size"])
+        ratio = np.exp(np.minimum(o["log_wall"], 0.0))
+        known = np.zeros(n, bool)
+        if size_m is not None:
+            known = ~np.isnan(size_m)
+            size = np.where(known, size_m, size)
+        wall = size * ratio
+        if wall_m is not None:
+            wall = np.where(np.isnan(wall_m), wall, wall_m)
+        supports = np.eye(3)[held] if held is not None else _softmax(o["support"])
+        probs = _softmax(o["code"])
+        m = _natural(matter)
+        spread = np.where(known, self.config.spread[1], self.config.spread[0])
+        physics = Physics(
+            wave_speed=m[:, 0], density=m[:, 1], loss=m[:, 2], loss_slope=m[:, 3], noise=m[:, 4:7],
+            size_m=size, wall_m=wall, fill=np.exp(o["log_fill"]), hollow=_sigmoid(o["hollow"]),
+            shape_frequency=np.exp(o["log_shape"]), extra_loss=np.exp(o["log_extra"]), gain=np.exp(o["log_gain"]),
+            log_f1_std=np.exp(o["log_spread"]) * spread, support_probs=supports, code_probs=probs, code=probs.argmax(-1),
+            normal=o["normal"], struck=np.where(o["struck"] > 0, "object", "surround"), prototypes=prototypes, damping=np.ones(n),
+        )  # fmt: skip
+        return _surround(physics)
+
+    # --- sounding ---
+
+    @torch.inference_mode()
+    def sound(
+        self,
+        physics: Physics,
+        force: float | tuple[float, float, float],
+        hardness: float = MALLETS["wood"],
+        speed: float | None = None,
+        seconds: float = 1.5,
+        rate: int = 44_100,
+        seed: int = 0,
+    ) -> list[Sound]:
+        """One sound per click, exactly linear in `force` (newtons at the peak of the contact, or a vector in scene axes)."""
+        n = int(round(seconds * rate))
+        count = len(physics.code)
+        push = np.full(count, 1.0) * force if not isinstance(force, tuple) else -(physics.normal @ np.asarray(force))
+        if isinstance(force, tuple):
+            if (out := push < -1e-9 * np.abs(force).max()).any():
+                normal = ", ".join(f"{v:.2f}" for v in physics.normal[out][0])
+                raise InputError(
+                    f"The force {force} points out of the surface, whose outward normal is seen as ({normal}); "
+                    "turn it round, or give one number in newtons to push along the inward normal."
+                )
+            push = np.maximum(push, 0)
+        if speed is not None:
+            push = push * contact.speed_factors(speed)[1]
+        touch = contact.hertz_seconds(hardness, physics.youngs_modulus, physics.mass, speed or 1.0)
+        f, decay = physics.frequency, math.log(1000.0) / physics.t60
+        amplitude = physics.gain * contact.contact_spectrum(f, touch[:, None]) * (f < 0.49 * rate)
+        waves = modal_bank(torch.from_numpy(f), torch.from_numpy(decay), torch.from_numpy(amplitude), n, rate).numpy()
+        sounds = []
+        for i in range(count):
+            level = float(np.sqrt(np.sum(np.abs(amplitude[i]) ** 2)))
+            strength, fall, centre = physics.noise[i]
+            burst = contact_noise(level * strength, fall, centre, n, rate, seed, attack=touch[i] / 3)
+            sounds.append(Sound(((waves[i] + burst) * push[i] / FULL_SCALE).astype(np.float32)[None], rate))
+        return sounds
+
+    @torch.inference_mode()
+    def hear_code(self, sounds: Sequence[Sound]) -> Float[np.ndarray, "n codes"]:
+        """What material code each sound has, as probabilities: the codebook seen from the sound's side."""
+        direction = self.ears.listen(sounds)
+        return torch.softmax(direction @ F.normalize(self.thinker.codebook, dim=-1).T / 0.1, -1).double().numpy()
+
+
+def _natural(matter: np.ndarray) -> np.ndarray:
+    """Logarithms → units, the slope as it is; kept within what solids have."""
+    out = np.exp(np.clip(matter, -12.0, 12.0))
+    out[:, 3] = np.clip(matter[:, 3], -1.5, 0.5)
+    return out
+
+
+def _surround(p: Physics) -> Physics:
+    """Clicks beside the object strike a thick damped slab of what is there: a plate 0.6 m wide and 4 cm thick, lying on its ground.
+
+    Its modes are those of a simply supported plate, f ∝ m² + n² (Leissa, Vibration of Plates, NASA SP-160, §4.1).
+    """
+    rows = p.struck == "surround"
+    if not rows.any():
+        return p
+    m = np.arange(1, 16)
+    squares = np.sort((m[:, None] ** 2 + m[None] ** 2).ravel())[:LINES] * (1 + 1e-3 * np.arange(LINES))
+    side, thick = 0.6, 0.04
+    shape = math.pi / (2 * math.sqrt(12 * (1 - 0.09))) * (thick / side) * squares
+    replaced: dict[str, Any] = {
+        "shape_frequency": shape, "size_m": side, "wall_m": thick, "fill": thick / side, "hollow": 0.0,
+        "extra_loss": np.full(len(ANCHORS), 0.12),
+    }  # fmt: skip
+    new = {}
+    for name, value in replaced.items():
+        column = getattr(p, name).copy()
+        column[rows] = value
+        new[name] = column
+    mass = p.density * new["fill"] * new["size_m"] ** 3
+    gain = p.gain.copy()
+    gain[rows] = 0.2 / mass[rows, None] * np.ones(LINES)
+    return dataclasses.replace(p, gain=gain, **new)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)

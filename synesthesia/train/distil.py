@@ -1,0 +1,162 @@
+"""Give small eyes what larger ones have learned: distillation of a teacher's dense inner maps.
+
+The teacher (MobileNetV2, Apache-2.0, an int8 TensorFlow Lite file; needs the wheel `ai-edge-litert`) is asked once for many
+random crops; its answers are cached, and the student then sees those crops again and again under other colours and blurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from ..encoders.vision import Eyes, EyesConfig
+from .loop import LoopConfig, fit
+
+# Inner maps of the teacher by tensor name: (name, side, channels). Three depths: texture, parts, and the pooled whole.
+MAPS = (
+    ("MobilenetV2/expanded_conv_12/add", 14, 96),
+    ("MobilenetV2/expanded_conv_16/project/add_fold", 7, 320),
+    ("MobilenetV2/Logits/AvgPool", 1, 1280),
+)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Crops (n, size, size, 3) uint8 and the teacher's answers, each (n, side, side, channels) float16."""
+
+    crops: np.ndarray
+    maps: tuple[np.ndarray, ...]
+
+
+def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Random crops as (size, size, 3) for the student and (224, 224, 3) for the teacher. Every fourth is the whole picture."""
+    from PIL import Image as Pil
+
+    for i, path in enumerate(photos):
+        with Pil.open(path) as opened:
+            photo = opened.convert("RGB")
+        w, h = photo.size
+        for k in range(each):
+            rng = np.random.default_rng(np.random.SeedSequence([seed, i, k]))
+            share = 1.0 if k % 4 == 0 else float(rng.uniform(0.15, 1.0))
+            ratio = 1.0 if k % 4 == 0 else float(np.exp(rng.uniform(-0.3, 0.3)))
+            cw, ch = min(w, w * (share * ratio) ** 0.5), min(h, h * (share / ratio) ** 0.5)
+            x, y = float(rng.uniform(0, w - cw)), float(rng.uniform(0, h - ch))
+            box = (x, y, x + cw, y + ch)
+            yield tuple(  # type: ignore[misc]
+                np.asarray(photo.resize((s, s), Pil.Resampling.BICUBIC, box=box)) for s in (size, 224)
+            )
+
+
+def ask(teacher: Path, photos: Sequence[Path], each: int, size: int, seed: int, cache: Path) -> Lessons:
+    """The teacher's answers for `each` crops of every photo, kept in `cache`."""
+    if not cache.exists():
+        from ai_edge_litert.interpreter import Interpreter
+
+        net = Interpreter(str(teacher), experimental_preserve_all_tensors=True, num_threads=1)
+        net.allocate_tensors()
+        entry = net.get_input_details()[0]["index"]
+        details = {d["name"]: d for d in net.get_tensor_details()}
+        n = len(photos) * each
+        seen = np.empty((n, size, size, 3), np.uint8)
+        answers = [np.empty((n, side, side, channels), np.float16) for _, side, channels in MAPS]
+        for j, (small, large) in enumerate(crops(photos, each, size, seed)):
+            seen[j] = small
+            net.set_tensor(entry, large[None])
+            net.invoke()
+            for (name, _, _), out in zip(MAPS, answers, strict=True):
+                scale, zero = details[name]["quantization"]
+                out[j] = (net.get_tensor(details[name]["index"])[0].astype(np.float32) - zero) * scale
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"crops": seen} | {f"map{k}": a for k, a in enumerate(answers)}, cache)
+    state = load_file(cache)
+    return Lessons(state["crops"], tuple(state[f"map{k}"] for k in range(len(MAPS))))
+
+
+def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    """Other colours, exposure, contrast, blur and noise on pictures (n, 3, h, w) in [0, 1]; each picture its own."""
+    n = x.shape[0]
+
+    def u(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand(n, *shape, generator=g)
+
+    x = x ** torch.exp(u(-0.4, 0.4, 1, 1, 1))
+    x = x * torch.exp(u(-0.25, 0.25, 1, 1, 1)) * torch.exp(u(-0.12, 0.12, 3, 1, 1))
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * u(0.5, 1.4, 1, 1, 1)
+    x = 0.5 + (x - 0.5) * u(0.75, 1.25, 1, 1, 1)
+    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    x = torch.lerp(x, soft, (u(-1.0, 1.0, 1, 1, 1)).clamp(min=0))
+    x = x + torch.randn(x.shape, generator=g) * u(0, 0.03, 1, 1, 1)
+    return x.clamp(0, 1)
+
+
+class Distiller(nn.Module):
+    """Eyes with three linear read-outs, one per teacher map; the read-outs are thrown away afterwards."""
+
+    def __init__(self, eyes: Eyes, means: Sequence[torch.Tensor], scales: Sequence[torch.Tensor]) -> None:
+        super().__init__()
+        self.eyes = eyes
+        w = eyes.config.widths
+        self.heads = nn.ModuleList([nn.Linear(w[2], 96), nn.Linear(w[3], 320), nn.Linear(w[3], 1280)])
+        for k, (mean, scale) in enumerate(zip(means, scales, strict=True)):
+            self.register_buffer(f"mean{k}", mean)
+            self.register_buffer(f"scale{k}", scale)
+
+    def loss(self, x: torch.Tensor, answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """1 − cosine between the standardised maps, place by place."""
+        _, at16, at32 = self.eyes(x)
+        mine = (
+            F.interpolate(at16, (14, 14), mode="bilinear", align_corners=False),
+            F.interpolate(at32, (7, 7), mode="bilinear", align_corners=False),
+            at32.mean((2, 3), keepdim=True),
+        )
+        out = {}
+        for k, (m, a) in enumerate(zip(mine, answers, strict=True)):
+            guess = self.heads[k](m.permute(0, 2, 3, 1))
+            truth = (a.float() - getattr(self, f"mean{k}")) / getattr(self, f"scale{k}")
+            out[f"map{k}"] = 1 - F.cosine_similarity(guess, truth, dim=-1).mean()
+        return out
+
+
+def statistics(lessons: Sequence[Lessons]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Mean and standard deviation of every channel of the teacher's maps."""
+    means, scales = [], []
+    for k in range(len(MAPS)):
+        sample = torch.cat([torch.from_numpy(m.maps[k][:: max(1, len(m.crops) // 500)]).float().flatten(0, 2) for m in lessons])
+        means.append(sample.mean(0))
+        scales.append(sample.std(0) + 1e-3)
+    return means, scales
+
+
+def distil(lessons: Sequence[Lessons], config: EyesConfig, loop: LoopConfig, batch: int, folder: Path, start: dict[str, torch.Tensor] | None = None) -> Eyes:
+    """Train `Eyes` on cached lessons. `config.size` may differ from the crops' side."""
+    maps = [[torch.from_numpy(m.maps[k]) for m in lessons] for k in range(len(MAPS))]
+    eyes = Eyes(config)
+    if start:
+        eyes.load_state_dict(start)
+    model = Distiller(eyes, *statistics(lessons)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sizes = np.array([len(m.crops) for m in lessons])
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([loop.seed, step])
+        which = rng.choice(len(lessons), batch, p=sizes / sizes.sum())
+        rows = [int(rng.integers(sizes[w])) for w in which]
+        x = torch.from_numpy(np.stack([lessons[w].crops[r] for w, r in zip(which, rows, strict=True)])).permute(0, 3, 1, 2).float() / 255
+        answers = [torch.stack([per[w][r] for w, r in zip(which, rows, strict=True)]) for per in maps]
+        if rng.random() < 0.5:
+            x = x.flip(-1)
+            answers = [a.flip(2) for a in answers]
+        if x.shape[-1] != config.size:
+            x = F.interpolate(x, (config.size, config.size), mode="area")
+        return model.loss(jitter(x, g).contiguous(memory_format=torch.channels_last), answers)
+
+    fit(model, loss, loop, folder)
+    return eyes

@@ -1,0 +1,116 @@
+"""Training: the loop resumes exactly, batches keep pictures and truth together, the losses mean what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from synesthesia.bridges.knock import ANCHORS, LINES
+from synesthesia.train import knock
+from synesthesia.train.loop import LoopConfig, fit
+
+
+def _noisy_regression(model: nn.Linear):
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        x = torch.randn(8, 3, generator=g)
+        return {"square": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+
+    return loss
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    config = LoopConfig(steps=40, lr=0.05, warmup=3, checkpoint_every=10)
+    torch.manual_seed(0)
+    whole = nn.Linear(3, 1)
+    start = {k: v.clone() for k, v in whole.state_dict().items()}
+    fit(whole, _noisy_regression(whole), config, tmp_path / "whole")
+
+    killed = nn.Linear(3, 1)
+    killed.load_state_dict(start)
+    inner = _noisy_regression(killed)
+
+    def dies(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        if step == 27:
+            raise KeyboardInterrupt
+        return inner(step, g)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(killed, dies, config, tmp_path / "killed")
+    resumed = nn.Linear(3, 1)
+    fit(resumed, _noisy_regression(resumed), config, tmp_path / "killed")
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    model = nn.Linear(3, 1)
+    fit(model, _noisy_regression(model), LoopConfig(steps=300, lr=0.05, warmup=3), tmp_path)
+    torch.testing.assert_close(model.weight, torch.ones(1, 3), atol=0.02, rtol=0)
+
+
+def _world(n: int = 6, side: int = 40) -> knock.World:
+    """Pictures in which the pixel under strike p has the colour (x, y, p) of its place."""
+    rng = np.random.default_rng(0)
+    ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
+    picture = np.stack([255 * xs, 255 * ys, np.full_like(xs, 128)], -1).astype(np.uint8)
+    place = rng.uniform(0.2, 0.8, (n, 6, 2)).astype(np.float32)
+    return knock.World(
+        np.repeat(picture[None], n, 0), np.ones((n, side // 4, side // 4), bool), np.zeros((n, 7), np.float32),
+        np.zeros((n, 4), np.float32), np.zeros(n, int), np.zeros((n, LINES), np.float32), np.zeros((n, LINES), np.float32),
+        place, np.tile(np.array([1, 0, 0], np.float32), (n, 6, 1)), np.zeros((n, 6, LINES), np.float32), np.array(["a"] * n), ({},) * n,
+    )  # fmt: skip
+
+
+def test_crops_and_mirrors_move_clicks_with_their_pixels() -> None:
+    world = _world()
+    mirrored = 0
+    for seed in range(12):
+        b = knock.batch(world, np.random.default_rng(seed), 6, 3, 40)
+        at = torch.nn.functional.grid_sample(b["x"][b["owner"]], 2 * b["click"][:, None, None] - 1, align_corners=False)[:, :2, 0, 0]
+        flips = (b["normal"][:, 0] < 0).numpy()
+        mirrored += flips.any()
+        on = b["on"].numpy()
+        home = np.array([world.place[r] for r in b["row"][on]])
+        near = np.abs(home - at[b["on"]].numpy()[:, None]).max(-1).min(1)
+        assert near.max() < 0.03  # the colour under the click is the place of one of the strikes
+        assert not flips.any() or flips.all()
+    assert 0 < mirrored < 12
+
+
+def test_interpolation_is_linear_in_log_frequency() -> None:
+    values = torch.linspace(0, 8, len(ANCHORS))[None]
+    middle = torch.tensor(np.log(np.sqrt(ANCHORS[:-1] * ANCHORS[1:])), dtype=torch.float32)[None]
+    torch.testing.assert_close(knock.interpolate(values, middle)[0], torch.arange(8) + 0.5, atol=1e-4, rtol=0)
+    ends = torch.tensor([[1.0, 12.0]])
+    torch.testing.assert_close(knock.interpolate(values, ends), torch.tensor([[0.0, 8.0]]), atol=1e-3, rtol=0)
+
+
+def test_mixture_loss_prefers_the_right_component() -> None:
+    means = torch.zeros(1, 3, 7)
+    means[0, 1] = 1.0
+    truth = torch.ones(1, 7)
+    sure = {"means": means, "kind": torch.tensor([[0.0, 5.0, 0.0]])}
+    wrong = {"means": means, "kind": torch.tensor([[5.0, 0.0, 0.0]])}
+    assert knock.mixture_loss(sure, truth) < 0.1 < knock.mixture_loss(wrong, truth)
+
+
+def test_sinkhorn_balances() -> None:
+    q = knock.sinkhorn(torch.randn(400, 16, generator=torch.Generator().manual_seed(0)) * 0.1, rounds=20)
+    torch.testing.assert_close(q.sum(1), torch.ones(400))
+    torch.testing.assert_close(q.sum(0), torch.full((16,), 25.0), rtol=0.02, atol=0)
+
+
+def test_centres_find_clusters() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 5, (4, 7))
+    found = knock.centres((truth[rng.integers(4, size=400)] + rng.normal(0, 0.1, (400, 7))).astype(np.float32), 4)
+    assert np.abs(truth[:, None] - found[None]).max(-1).min(1).max() < 0.1
+
+
+def test_blocks_of_file_numbers_are_held_out_together() -> None:
+    held = [n for n in range(400) if knock.held_out(Path(f"glass{n}.jpg"))]
+    assert held == [*range(0, 20), *range(100, 120), *range(200, 220), *range(300, 320)]
