@@ -179,13 +179,15 @@ def make_example(number: int, split: str, group: str, family: str, coating: str 
     modal = strike.ModalSound(
         frequency, math.log(1000) / t60, np.sqrt(power[0]).astype(np.complex128), body.noise(1e-4), 1e-4
     )
+    sound = bank.render(modal, 5.0, 1.0, RATE, number)
+    level = float(np.abs(sound.samples).max())
     pixels = np.zeros((24, 24, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = number // 32 * 8, number % 32 * 8
     truth: dict[str, object] = {
         "split": split, "family": family, "shape_key": shape.key, "material": NAMES[group], "group": group,
         "coating": coating, "support": support, "size": size, "wall": shape.wall * size, "hollow": shape.hollow,
         "mass": body.mass, "wave_speed": material.wave_speed, "loss": material.loss, "f1": float(body.frequency.min()),
-        "hits": [{"point": 0, "force": 5.0, "hardness": 1e10, "speed": 1.0}],
+        "hits": [{"point": 0, "force": 5.0, "hardness": 1e10, "speed": 1.0, "scale": level}],
         "evidence": {"scale_cue": bool(number % 3 == 0), "wall_visible": True},
     }  # fmt: skip
     arrays = {
@@ -195,7 +197,7 @@ def make_example(number: int, split: str, group: str, family: str, coating: str 
         "strike_xy": np.full((6, 2), 0.5, np.float32),
         "contact_seconds": np.full(6, 2e-4, np.float32),
     }
-    return Example(f"{split}{number:04d}", Image(pixels), (bank.render(modal, 5.0, 1.0, RATE, number),), truth, arrays)
+    return Example(f"{split}{number:04d}", Image(pixels), (Sound(sound.samples / level, RATE),), truth, arrays)
 
 
 KINDS = ("bowl", "pipe")
@@ -293,6 +295,13 @@ def test_a_world_without_unseen_objects_is_refused(world, tmp_path, monkeypatch)
     monkeypatch.setattr(shards, "examples", lambda folder, only=None: iter(world["train"]))
     with pytest.raises(InputError, match="objects"):
         evaluate_knock.evaluate(TruthModel(world["train"]), Path("w"), None, Path("t"), HonestEar([]), tmp_path)
+
+
+def test_sounds_come_back_at_their_level(world) -> None:
+    e = world["objects"][0]
+    level = e.truth["hits"][0]["scale"]
+    assert np.abs(e.sounds[0].samples).max() == pytest.approx(1.0)
+    assert np.abs(baselines.item(e).sound.samples).max() == pytest.approx(level)
 
 
 def test_an_example_without_truth_is_refused(world) -> None:

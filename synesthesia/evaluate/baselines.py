@@ -116,7 +116,8 @@ def item(example: Example) -> Item:
             frequency=np.asarray(a["frequency"], dtype=float)[keep],
             t60=np.asarray(a["t60"], dtype=float)[keep],
             gain=np.abs(gain[keep]),
-            sound=example.sounds[0],
+            # Shards keep sounds at full scale; the truth holds the factor back to 1.0 = 2 Pa.
+            sound=Sound(example.sounds[0].samples * np.float32(_number(hit["scale"])), example.sounds[0].rate),
         )
     except (KeyError, IndexError) as error:
         raise InputError(
