@@ -40,7 +40,7 @@ def distinct_tables(folder: Path) -> dict[str, list[tuple[np.ndarray, np.ndarray
 
 
 def fit(tables: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
-    """(median eta, common slope of log eta over log f inside the tables, eta at 1 kHz that keeps the median)."""
+    """(median eta, common slope of log eta over log f inside the tables, median of eta carried along it to 1 kHz)."""
     x = [np.log(f / 1000) for f, _ in tables]
     y = [np.log(2.2 / (f * t)) for f, t in tables]
     xc = np.concatenate([v - v.mean() for v in x])

@@ -189,18 +189,18 @@ def loss_parts(
     if support not in parts:
         raise ValueError(f"A support is hung, resting or held, not {support!r}.")
     return {
-        "material": own,
-        "coating": coating.loss * x**coating.loss_slope,
-        "support": parts[support],
+        "material": np.asarray(own),
+        "coating": np.asarray(coating.loss * x**coating.loss_slope),
+        "support": np.asarray(parts[support]),
         "radiation": np.broadcast_to(np.asarray(radiation, float), x.shape).copy(),
     }
 
 
 def t60(f: ArrayLike, eta: ArrayLike) -> np.ndarray:
     """Seconds to fall by 60 dB, 2.2 / (f eta)."""
-    return 2.2 / (np.asarray(f, float) * np.asarray(eta, float))
+    return np.asarray(2.2 / (np.asarray(f, float) * np.asarray(eta, float)))
 
 
 def decay_rate(t60_seconds: ArrayLike) -> np.ndarray:
     """Decay rate of the amplitude in 1/s, ln(1000) / T60."""
-    return math.log(1000.0) / np.asarray(t60_seconds, float)
+    return np.asarray(math.log(1000.0) / np.asarray(t60_seconds, float))

@@ -62,7 +62,7 @@ def hertz_seconds(
     compliance = 1 / np.asarray(hardness, float) + 1 / np.asarray(youngs_modulus, float)
     stiffness = 4 / 3 / compliance * math.sqrt(striker_radius)
     reduced = striker_mass * np.asarray(mass, float) / (striker_mass + np.asarray(mass, float))
-    return 3.21 * (reduced**2 / (stiffness**2 * speed)) ** 0.2
+    return np.asarray(3.21 * (reduced**2 / (stiffness**2 * speed)) ** 0.2)
 
 
 def speed_factors(speed: float) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def contact_spectrum(f: ArrayLike, seconds: ArrayLike) -> np.ndarray:
     gap = 1 - 4 * x * x
     near = np.abs(gap) < 1e-6
     ratio = np.where(near, np.pi / 4, np.cos(np.pi * x) / np.where(near, 1.0, gap))
-    return 2 / np.pi * np.asarray(seconds) / REFERENCE_PULSE * ratio * np.exp(-1j * np.pi * x)
+    return np.asarray(2 / np.pi * np.asarray(seconds) / REFERENCE_PULSE * ratio * np.exp(-1j * np.pi * x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,8 @@ def prepare(
     """Frequencies, losses and radiation of an object, once for all strikes.
 
     `size`: largest dimension in metres; `listener`: metres, in the object's axes (origin on the ground below its
-    middle); `seed` draws the small asymmetry that parts the pairs of a body of revolution (by .1 to .5 %) and its direction.
+    middle); `seed` draws the small asymmetry that parts the pairs of a body of revolution (by .1 to .5 %) and turns
+    them.
     """
     rng = np.random.default_rng([seed, int(shape.key[:8], 16)])
     frequency = frequencies(modes, material, size)
@@ -288,7 +289,7 @@ def hit(
 def lines(frequency: np.ndarray, power: np.ndarray, tol: float = 0.006) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Merge modes nearer than `tol` (relative): line frequencies [L], summed power [..., L], line of each mode [K].
 
-    Lines ascend. A line spans at most `tol` and its frequency is the mean over its modes, so it is the same for every point.
+    Lines ascend. A line spans at most `tol` and its frequency is the mean over its modes, the same for every point.
     """
     order = np.argsort(frequency)
     number = np.zeros(len(order), int)
