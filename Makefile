@@ -15,14 +15,12 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 demo: $(VENV)/package.stamp
 	$(BIN)/synesthesia demo $(if $(PHOTO),"$(PHOTO)") $(if $(AT),--at "$(AT)")
 
-test: export HF_HUB_OFFLINE = 1
-test: export OMP_NUM_THREADS = 1
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check --python $(VENV)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # A python on PATH may be a stub that fails or a system Python without venv: try before trusting.
 $(VENV)/python.stamp:
