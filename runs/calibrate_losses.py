@@ -5,7 +5,8 @@
     python runs/calibrate_losses.py FOLDER
 
 FOLDER holds ThreeDWorld's PyImpact tables `<material>_<size>_mm.json` (BSD-2), each with the lists `cf` (Hz),
-`op` (dB) and `rt` (T60 in seconds, support losses included). Many names are byte copies of one table, so
+`op` (dB) and `rt` (T60 in seconds, support losses included). The second table compares the medians with ours at the same
+frequencies. Many names are byte copies of one table, so
 tables are told apart by their content. T60 = 2.2 / (f eta).
 """
 
@@ -18,6 +19,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+from synesthesia.physics.materials import COATINGS, MATERIALS, loss_parts
 
 NAMES = {"plastc_hard": "plastic_hard"}  # a misspelt file of the collection
 
@@ -65,6 +68,13 @@ def main() -> int:
             f"| {name} | {len(rows)} | {frequency.size} | {np.median(frequency):.0f} "
             f"| {eta:.4f} | {slope:+.2f} | {level:.4f} |"
         )
+    print("\n| our material | table | hung eta at 1 kHz | slope | at rest: ours | measured |")
+    print("|---|---|---|---|---|---|")
+    for m in MATERIALS.values():
+        table = m.source.split("'")[-2]
+        frequency = np.concatenate([f for f, _ in tables[table]])
+        ours = np.median(sum(loss_parts(m, COATINGS["none"], "resting", frequency).values()))
+        print(f"| {m.name} | {table} | {m.loss:.5f} | {m.loss_slope:+.1f} | {ours:.4f} | {fit(tables[table])[0]:.4f} |")
     return 0
 
 

@@ -210,12 +210,12 @@ def test_body_of_revolution_agrees_with_tetrahedra() -> None:
 
 def test_hexahedra_agree_with_tetrahedra_and_scikit_fem() -> None:
     fem = pytest.importorskip("skfem")
-    lines = [np.linspace(0, 1, 7), np.linspace(0, 0.4, 4), np.linspace(0, 0.55, 5)]
-    box = shapes.blocks_of("b", lines, np.ones((6, 3, 4), bool), params={}, wall=0.4, hollow=False)
+    lines = [np.linspace(0, 1, 6), np.linspace(0, 0.4, 3), np.linspace(0, 0.55, 4)]
+    box = shapes.blocks_of("b", lines, np.ones((5, 2, 3), bool), params={}, wall=0.4, hollow=False)
     tets = kuhn(box)
     a, b = solve(box, 16), solve(tets, 16)
-    assert cents(a.omega[0], b.omega[0]).max() < 20
-    assert cents(a.omega[1], b.omega[1]).max() < 20
+    assert cents(a.omega[0], b.omega[0]).max() < 30
+    assert cents(a.omega[1], b.omega[1]).max() < 30
     from skfem.helpers import ddot, div, sym_grad
 
     corners = int(tets.elements[:, :4].max()) + 1
