@@ -5,9 +5,8 @@
     python runs/calibrate_losses.py FOLDER
 
 FOLDER holds ThreeDWorld's PyImpact tables `<material>_<size>_mm.json` (BSD-2), each with the lists `cf` (Hz),
-`op` (dB) and `rt` (T60 in seconds, support losses included). The second table compares the medians with ours at the same
-frequencies. Many names are byte copies of one table, so
-tables are told apart by their content. T60 = 2.2 / (f eta).
+`op` (dB) and `rt` (T60 in seconds, support losses included). Many names are byte copies of one table, so tables are
+told apart by their content. T60 = 2.2 / (f eta). The second table compares the medians with ours.
 """
 
 from __future__ import annotations
