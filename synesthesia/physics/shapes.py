@@ -1020,6 +1020,7 @@ def frame(rng: np.random.Generator) -> Shape:
 
 # ------------------------------------------------------------------------------------------------ invented objects
 
+_EDGE = 0.08  # radius of rounded edges: what the lattice can follow
 _LATTICE = 0.105  # lattice constant over the size of an average invented object; finer for slender ones
 _MOST_TETRAHEDRA = 2600
 
@@ -1033,10 +1034,10 @@ def _primitive(rng: np.random.Generator) -> tuple[str, Callable[[np.ndarray], np
         return kind, lambda p: (np.linalg.norm(p / scale, axis=1) - 1) * scale.min()
     if kind == "box":
         half = np.array([a, max(b, 0.14), max(0.6 * c, 0.13)])
-        round_off = 0.25 * half.min()
+        round_off = 0.6 * half.min()
 
         def box(p: np.ndarray) -> np.ndarray:
-            q = np.abs(p) - half + round_off
+            q = np.abs(p) - (half - round_off)
             return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(1), 0) - round_off
 
         return kind, box
@@ -1055,7 +1056,9 @@ def _primitive(rng: np.random.Generator) -> tuple[str, Callable[[np.ndarray], np
     def cone(p: np.ndarray) -> np.ndarray:
         r = np.hypot(p[:, 0], p[:, 2])
         radius = a + (top - a) * np.clip(p[:, 1] / (2 * b) + 0.5, 0, 1)
-        return np.maximum((r - radius) * (2 * b / np.hypot(2 * b, a - top)), np.abs(p[:, 1]) - b)
+        side = (r - radius) * (2 * b / np.hypot(2 * b, a - top)) + _EDGE
+        cap = np.abs(p[:, 1]) - b + _EDGE
+        return np.hypot(np.maximum(side, 0), np.maximum(cap, 0)) + np.minimum(np.maximum(side, cap), 0) - _EDGE
 
     return kind, cone
 
@@ -1077,7 +1080,7 @@ def invented(rng: np.random.Generator) -> Shape:
 def _invented(rng: np.random.Generator) -> Shape:
     parts: list[tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray, float]] = []
     unions, cuts = int(rng.integers(1, 4)), int(rng.integers(0, 3))
-    blend = float(rng.uniform(0.0, 0.08))
+    blend = float(rng.uniform(0.06, 0.16))
     cuts = max(cuts, 1) if unions == 1 else cuts
     place = np.zeros(3)
     for k in range(unions + cuts):
@@ -1091,11 +1094,11 @@ def _invented(rng: np.random.Generator) -> Shape:
         total = np.full(len(p), 10.0)
         for k, (one, turn, centre, scale) in enumerate(parts):
             d = one((p - centre) @ turn / scale) * scale
-            if k < unions:
-                h = np.maximum(blend - np.abs(total - d), 0)
-                total = np.minimum(total, d) - (h * h / (4 * blend) if blend > 0.01 else 0)
-            else:
-                total = np.maximum(total, -d)
+            # Smooth minimum and maximum: a fillet along every seam (Quilez, "smooth minimum", quadratic).
+            sign = 1.0 if k < unions else -1.0
+            h = np.maximum(blend - np.abs(total - sign * d), 0)
+            pick = np.minimum(total, d) if sign > 0 else np.maximum(total, -d)
+            total = pick - sign * h * h / (4 * blend)
         return total
 
     probe = np.linspace(-1.7, 1.7, 44)
@@ -1110,8 +1113,8 @@ def _invented(rng: np.random.Generator) -> Shape:
     if len(tets) < 250 or len(tets) > 2 * _MOST_TETRAHEDRA:
         raise ShapeError("invented: too slender or too fine")
     p = {"unions": float(unions), "cuts": float(cuts), "blend": blend}
-    shortest = np.ptp(nodes, axis=0).min()
-    return tetrahedra_of("invented", nodes, tets, params=p, wall=float(shortest), hollow=False, distance=distance)
+    thickest = -2 * float(distance(inside).min())  # of the largest ball that fits inside
+    return tetrahedra_of("invented", nodes, tets, params=p, wall=thickest, hollow=False, distance=distance)
 
 
 def _robust(make: Callable[[np.random.Generator], Shape]) -> Callable[[np.random.Generator], Shape]:
