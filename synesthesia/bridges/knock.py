@@ -1,8 +1,9 @@
 """The physics adapter: a picture and a click → physics tokens → the modes of what was struck → its sound.
 
-The tokens come before the sound ("thinking" in physics instead of words): vectors whose meaning was learned from worlds of known
-truth. They can be read (`Physics`), replaced or scaled (`Physics.with_`), and only then is anything made to sound. Nothing on the
-way reads or writes a word; a material is a code of a codebook shared with sounds, or a point between codes.
+The tokens come before the sound ("thinking" in physics instead of words): vectors whose meaning was learned from
+worlds of known truth. They can be read (`Physics`), replaced or scaled (`Physics.with_`), and only then is anything
+made to sound. Nothing on the way reads or writes a word; a material is a code of a codebook shared with sounds, or a
+point between codes.
 
 Sound fixes E/ρ (through pitch) and η (through decay); E and ρ apart are guessed from the picture and the level alone.
 """
@@ -51,7 +52,8 @@ class KnockConfig:
     width: int = 192
     heads: int = 6
     layers: int = 3
-    # Multiplies the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: (size unknown, given).
+    # Factors on the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: size unknown,
+    # size given.
     spread: tuple[float, float] = (1.0, 1.0)
 
 
@@ -77,11 +79,11 @@ class Seen:
 class Physics:
     """What the model thinks was struck, for n clicks; numpy arrays with n first, SI units.
 
-    `shape_frequency` is f·size/c of each line (a property of the shape alone), `extra_loss` the loss factor of everything but the
-    material at `ANCHORS`, `gain` pascals at the listener for a
-    very short push of 1 N (times `strike.REFERENCE_PULSE`) along the inward normal.
-    `log_f1_std` is the standard deviation of the natural logarithm of the lowest frequency. `damping` multiplies all losses.
-    `noise` holds level (relative to the modal sound), seconds (to fall by 60 dB) and centre frequency in Hz of the contact noise.
+    `shape_frequency` is f·size/c of each line (a property of the shape alone), `extra_loss` the loss factor of
+    everything but the material at `ANCHORS`, `gain` pascals at the listener for a very short push of 1 N (times
+    `strike.REFERENCE_PULSE`) along the inward normal. `log_f1_std` is the standard deviation of the natural logarithm
+    of the lowest frequency. `damping` multiplies all losses. `noise` holds level (relative to the modal sound), seconds
+    (to fall by 60 dB) and centre frequency in Hz of the contact noise. `prototypes` are the materials of the codes.
     `struck` is "object" or "surround" (table, wall, ground).
     """
 
@@ -132,7 +134,9 @@ class Physics:
         f = np.clip(self.frequency, 20.0, 24000.0)
         matter = self.loss[:, None] * (f / 1000.0) ** self.loss_slope[:, None]
         grid = np.log(ANCHORS)
-        extra = np.stack([np.exp(np.interp(np.log(row), grid, np.log(e))) for row, e in zip(f, self.extra_loss, strict=True)])
+        extra = np.stack(
+            [np.exp(np.interp(np.log(row), grid, np.log(e))) for row, e in zip(f, self.extra_loss, strict=True)]
+        )
         return np.minimum(self.damping[:, None] * (matter + extra), 1.0)
 
     @property
@@ -140,11 +144,18 @@ class Physics:
         """Seconds to fall by 60 dB: 2.2/(f η) (Cremer, Heckl & Petersson, §3.4)."""
         return 2.2 / (self.frequency * self.total_loss)
 
-    def with_(self, mass: float = 1.0, stiffness: float = 1.0, size: float = 1.0, damping: float = 1.0, code: int | None = None) -> Physics:
+    def with_(
+        self,
+        mass: float = 1.0,
+        stiffness: float = 1.0,
+        size: float = 1.0,
+        damping: float = 1.0,
+        code: int | None = None,
+    ) -> Physics:
         """The same object with some of its physics changed; each factor multiplies, the rest is kept.
 
-        mass × m: density × m at the same size and E, so f / √m. stiffness × s: E × s, so f × √s. size × s: all lengths, so f / s.
-        damping × d: all losses, so T60 / d. `code` replaces the material by that code's.
+        mass × m: density × m at the same size and E, so f / √m. stiffness × s: E × s, so f × √s. size × s: all lengths,
+        so f / s. damping × d: all losses, so T60 / d. `code` replaces the material by that code's.
         """
         p = self
         if code is not None:
@@ -197,8 +208,8 @@ GIVEN = 2 + 2 + 3 + 1 + 1  # size and wall (value, given), support one-hot, supp
 class Thinker(nn.Module):
     """Picture maps and a click → five physics tokens → their meanings.
 
-    The tokens are learned queries that look at the picture through attention (Vaswani et al., 2017), with places told relative to
-    the click. What the caller knows (size, wall, support) joins as one more thing to look at.
+    The tokens are learned queries that look at the picture through attention (Vaswani et al., 2017), with places told
+    relative to the click. What the caller knows (size, wall, support) joins as one more thing to look at.
     """
 
     def __init__(self, config: KnockConfig) -> None:
@@ -210,8 +221,10 @@ class Thinker(nn.Module):
         self.given = nn.Sequential(nn.Linear(GIVEN, d), nn.GELU(), nn.Linear(d, d))
         self.queries = nn.Parameter(torch.randn(len(TOKENS), d) * 0.3)
         self.at_click = nn.Linear(w[1] + w[2] + w[3], d)
-        layer = lambda: nn.TransformerDecoderLayer(d, config.heads, 3 * d, 0.0, "gelu", batch_first=True, norm_first=True)  # noqa: E731
-        self.layers = nn.ModuleList([layer() for _ in range(config.layers)])
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(d, config.heads, 3 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+            for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(d)
         # The matter token is read as a mixture of Gaussians around fixed centres: when glass and plastic both fit the
         # picture, the sound should be that of one of them, not of a mean that no object has.
@@ -222,7 +235,8 @@ class Thinker(nn.Module):
         self.codebook = nn.Parameter(F.normalize(torch.randn(CODES, 64), dim=-1))
         self.prototypes: torch.Tensor
         self.register_buffer("prototypes", torch.zeros(CODES, len(MATTER)))
-        self.body = _mlp(d, 9, d)  # log size, its log std, log wall/size, hollow, log fill, struck, normal
+        # log size, its log std, log wall/size, hollow, log fill, struck, normal
+        self.body = _mlp(d, 9, d)
         self.support = _mlp(d, len(SUPPORTS), d)
         self.modes = _mlp(d, 1 + LINES - 1, 2 * d)  # log f₁·size/c, then log ratios between neighbours before softplus
         self.spread = _mlp(d, 1, d)
@@ -243,7 +257,10 @@ class Thinker(nn.Module):
             ys, xs = (torch.arange(h, device=m.device) + 0.5) / h, (torch.arange(w, device=m.device) + 0.5) / w
             grid = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(1, -1, 2).expand(b, -1, -1)
             parts.append(proj(m.flatten(2).transpose(1, 2)) + self.where(grid, click[:, None]))
-        here = [F.grid_sample(m, 2 * click[:, None, None] - 1, padding_mode="border", align_corners=False)[:, :, 0, 0] for m in maps]
+        here = [
+            F.grid_sample(m, 2 * click[:, None, None] - 1, padding_mode="border", align_corners=False)[:, :, 0, 0]
+            for m in maps
+        ]
         spot = self.at_click(torch.cat(here, -1))[:, None]
         memory = torch.cat([*parts, spot, self.given(given)[:, None]], 1)
         x = self.queries.expand(b, -1, -1) + spot + self.given(given)[:, None]
@@ -251,7 +268,9 @@ class Thinker(nn.Module):
             x = layer(x, memory)
         return self.norm(x)
 
-    def forward(self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(
+        self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """Meanings of the tokens, in the units in which they are learned (logarithms, logits)."""
         t = dict(zip(TOKENS, self.tokens(maps, click, given).unbind(1), strict=True))
         body = self.body(t["body"])
@@ -278,7 +297,7 @@ class Thinker(nn.Module):
             "normal": F.normalize(body[:, 6:9] + torch.tensor([0.0, 0.0, 1e-3], device=body.device), dim=-1),
             "support": self.support(t["body"]),
             "log_shape": modes[:, :1] - 1.5 + rise,
-            "log_spread": self.spread(torch.cat([t["modes"]], -1))[:, 0].clamp(-4, 2) - 1.0,
+            "log_spread": self.spread(t["modes"])[:, 0].clamp(-4, 2) - 1.0,
             "log_extra": self.loss_(t["loss"]) - 5.0,
             "log_gain": gains[:, :1] + gains[:, 1:],
             "matter_token": t["matter"],
@@ -286,7 +305,7 @@ class Thinker(nn.Module):
 
 
 def given_vector(n: int, aspect: Any, size_m: Any = None, wall_m: Any = None, support: Any = None) -> torch.Tensor:
-    """What the caller knows, as the network takes it. NaN in `size_m` or `wall_m`, −1 in `support` (an index) mean "not given"."""
+    """What the caller knows, as the network takes it; NaN in `size_m` or `wall_m`, −1 in `support` mean "not given"."""
 
     def column(value: Any, blank: float) -> torch.Tensor:
         return torch.full((n,), blank) if value is None else torch.as_tensor(np.asarray(value, np.float32))
@@ -324,9 +343,9 @@ class Knock(nn.Module):
         """A checkpoint (see `hub.load_model`), ready to use."""
         config, tensors = hub.load_model(reference)
         try:
-            c = dict(config["model"])
-            c["eyes"] = EyesConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in c["eyes"].items()})
-            model = cls(KnockConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in c.items()}))
+            told = dict(config["model"])
+            eyes = EyesConfig(**_tuples(told.pop("eyes")))
+            model = cls(KnockConfig(eyes=eyes, **_tuples(told)))
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
         except (KeyError, TypeError, RuntimeError, AttributeError) as error:
             raise InputError(f"{reference} is not a knock model: {str(error).splitlines()[0]}") from error
@@ -360,7 +379,7 @@ class Knock(nn.Module):
         wall_m: Float[np.ndarray, " n"] | None = None,
         support: Sequence[Support] | None = None,
     ) -> Physics:
-        """Physics tokens for n clicks, the i-th on `seen[i]`, read out in SI units. NaN in `size_m`, `wall_m`: not given."""
+        """Physics tokens for n clicks, the i-th on `seen[i]`, in SI units. NaN in `size_m`, `wall_m`: not given."""
         n = len(seen)
         maps = [torch.stack([s.maps[k] for s in seen]) for k in range(3)]
         held = None if support is None else [SUPPORTS.index(s) for s in support]
@@ -386,8 +405,9 @@ class Knock(nn.Module):
             wave_speed=m[:, 0], density=m[:, 1], loss=m[:, 2], loss_slope=m[:, 3], noise=m[:, 4:7],
             size_m=size, wall_m=wall, fill=np.exp(o["log_fill"]), hollow=_sigmoid(o["hollow"]),
             shape_frequency=np.exp(o["log_shape"]), extra_loss=np.exp(o["log_extra"]), gain=np.exp(o["log_gain"]),
-            log_f1_std=np.exp(o["log_spread"]) * spread, support_probs=supports, code_probs=probs, code=probs.argmax(-1),
-            normal=o["normal"], struck=np.where(o["struck"] > 0, "object", "surround"), prototypes=prototypes, damping=np.ones(n),
+            log_f1_std=np.exp(o["log_spread"]) * spread, support_probs=supports, code_probs=probs,
+            code=probs.argmax(-1), normal=o["normal"], struck=np.where(o["struck"] > 0, "object", "surround"),
+            prototypes=prototypes, damping=np.ones(n),
         )  # fmt: skip
         return _surround(physics)
 
@@ -404,8 +424,8 @@ class Knock(nn.Module):
         rate: int = 44_100,
         seed: int = 0,
     ) -> list[Sound]:
-        """One sound per click, exactly linear in `force` (newtons at the peak of the contact, or a vector in scene axes)."""
-        n = int(round(seconds * rate))
+        """One sound per click, exactly linear in `force` (newtons at the peak of the contact, or a vector)."""
+        n = round(seconds * rate)
         count = len(physics.code)
         push = np.full(count, 1.0) * force if not isinstance(force, tuple) else -(physics.normal @ np.asarray(force))
         if isinstance(force, tuple):
@@ -421,7 +441,8 @@ class Knock(nn.Module):
         touch = contact.hertz_seconds(hardness, physics.youngs_modulus, physics.mass, speed or 1.0)
         f, decay = physics.frequency, math.log(1000.0) / physics.t60
         amplitude = physics.gain * contact.contact_spectrum(f, touch[:, None]) * (f < 0.49 * rate)
-        waves = modal_bank(torch.from_numpy(f), torch.from_numpy(decay), torch.from_numpy(amplitude), n, rate).numpy()
+        bank = (torch.from_numpy(part) for part in (f, decay, amplitude))
+        waves = modal_bank(*bank, n, rate).numpy()
         sounds = []
         for i in range(count):
             level = float(np.sqrt(np.sum(np.abs(amplitude[i]) ** 2)))
@@ -437,6 +458,11 @@ class Knock(nn.Module):
         return torch.softmax(direction @ F.normalize(self.thinker.codebook, dim=-1).T / 0.1, -1).double().numpy()
 
 
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the configurations have tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
 def _natural(matter: np.ndarray) -> np.ndarray:
     """Logarithms → units, the slope as it is; kept within what solids have."""
     out = np.exp(np.clip(matter, -12.0, 12.0))
@@ -445,7 +471,7 @@ def _natural(matter: np.ndarray) -> np.ndarray:
 
 
 def _surround(p: Physics) -> Physics:
-    """Clicks beside the object strike a thick damped slab of what is there: a plate 0.6 m wide and 4 cm thick, lying on its ground.
+    """Clicks beside the object strike a thick damped slab of what is there: 0.6 m wide, 4 cm thick, on its ground.
 
     Its modes are those of a simply supported plate, f ∝ m² + n² (Leissa, Vibration of Plates, NASA SP-160, §4.1).
     """

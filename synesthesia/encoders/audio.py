@@ -20,15 +20,16 @@ WINDOW, HOP = 512, 240  # 21 ms, 10 ms
 
 @cache
 def mel_bank() -> torch.Tensor:
-    """(WINDOW/2 + 1, BANDS) triangles, equally spaced on the mel scale 2595 log10(1 + f/700) from 60 Hz to 11.5 kHz."""
-    edges = 700 * (10 ** (np.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 11500 / 700), BANDS + 2) / 2595) - 1)
+    """(WINDOW/2 + 1, BANDS) triangles equally spaced on the mel scale, m = 2595 log10(1 + f/700), 60 Hz to 11.5 kHz."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (60, 11500))
+    edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
     f = np.linspace(0, RATE / 2, WINDOW // 2 + 1)[:, None]
     rise, fall = (f - edges[:-2]) / np.diff(edges)[:-1], (edges[2:] - f) / np.diff(edges)[1:]
     return torch.from_numpy(np.maximum(0, np.minimum(rise, fall)).astype(np.float32) + 1e-6)
 
 
 def log_mel(waves: torch.Tensor) -> torch.Tensor:
-    """(n, samples) at RATE → (n, BANDS, frames), natural log of power, its maximum brought to 0 and its floor to −14 (−61 dB)."""
+    """(n, samples) at RATE → (n, BANDS, frames): natural log of power, maximum at 0, floor at −14 (−61 dB)."""
     spectrum = torch.stft(waves, WINDOW, HOP, window=torch.hann_window(WINDOW), return_complex=True).abs().square()
     mel = (spectrum.transpose(1, 2) @ mel_bank()).transpose(1, 2).clamp_min(1e-20).log()
     return (mel - mel.amax((1, 2), keepdim=True)).clamp_min(-14.0)
@@ -41,7 +42,9 @@ class Ears(nn.Module):
         super().__init__()
 
         def step(inner: int, outer: int, stride: tuple[int, int]) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU(inplace=True))
+            return nn.Sequential(
+                nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU(inplace=True)
+            )
 
         self.net = nn.Sequential(step(1, 24, (2, 2)), step(24, 48, (2, 2)), step(48, 96, (2, 2)), step(96, 128, (2, 2)))
         self.out = nn.Sequential(nn.Linear(2 * 128 + 2 * BANDS, 192), nn.GELU(), nn.Linear(192, width))

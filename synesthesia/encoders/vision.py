@@ -1,8 +1,8 @@
 """The small eyes: a residual convolutional network that gives a dense feature map of a picture.
 
-`Eyes` is deliberately plain (He et al., Deep Residual Learning, CVPR 2016, basic blocks) and imports nothing but torch, so that
-the whole command starts in the time torch takes to load. It learns by distilling the dense inner maps of a larger network and is
-then tuned together with whatever bridge it serves.
+`Eyes` is deliberately plain (He et al., Deep Residual Learning, CVPR 2016, basic blocks) and imports nothing but
+torch, so that the whole command starts in the time torch takes to load. It learns by distilling the dense inner maps
+of a larger network and is then tuned together with whatever bridge it serves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPACE = "eyes-tiny"
 class EyesConfig:
     """`size`: side of the square the picture is brought to; `widths`: channels at strides 4, 8, 16, 32."""
 
-    size: int = 160
+    size: int = 128
     widths: tuple[int, int, int, int] = (32, 64, 160, 320)
     blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
 
@@ -41,7 +41,9 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(outer)
         same = stride == 1 and inner == outer
-        self.skip = nn.Identity() if same else nn.Sequential(nn.Conv2d(inner, outer, 1, bias=False), nn.BatchNorm2d(outer))
+        self.skip = (
+            nn.Identity() if same else nn.Sequential(nn.Conv2d(inner, outer, 1, bias=False), nn.BatchNorm2d(outer))
+        )
         self.stride = stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -64,7 +66,9 @@ class Eyes(nn.Module):
         stages = []
         inner = w[0]
         for outer, count in zip(w, config.blocks, strict=True):
-            stages.append(nn.Sequential(*[_Block(inner if k == 0 else outer, outer, 2 if k == 0 else 1) for k in range(count)]))
+            stages.append(
+                nn.Sequential(*[_Block(inner if k == 0 else outer, outer, 2 if k == 0 else 1) for k in range(count)])
+            )
             inner = outer
         self.stages = nn.ModuleList(stages)
 
@@ -83,6 +87,10 @@ def to_square(images: Sequence[Image], size: int) -> Float[torch.Tensor, "n 3 si
     for row, image in zip(out, images, strict=True):
         small = Pil.fromarray(np.asarray(image.pixels))
         if small.size != (size, size):
-            small = small.resize((size, size), Pil.Resampling.BOX if min(small.size) >= 2 * size else Pil.Resampling.BICUBIC, reducing_gap=3.0)
+            small = small.resize(
+                (size, size),
+                Pil.Resampling.BOX if min(small.size) >= 2 * size else Pil.Resampling.BICUBIC,
+                reducing_gap=3.0,
+            )
         row[:] = np.asarray(small)
     return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255

@@ -1,7 +1,8 @@
 """Give small eyes what larger ones have learned: distillation of a teacher's dense inner maps.
 
-The teacher (MobileNetV2, Apache-2.0, an int8 TensorFlow Lite file; needs the wheel `ai-edge-litert`) is asked once for many
-random crops; its answers are cached, and the student then sees those crops again and again under other colours and blurs.
+The teacher (MobileNetV2, Apache-2.0, an int8 TensorFlow Lite file; needs the wheel `ai-edge-litert`) is asked once for
+many random crops; its answers are cached, and the student then sees those crops again and again under other colours and
+blurs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Lessons:
 
 
 def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random crops as (size, size, 3) for the student and (224, 224, 3) for the teacher. Every fourth is the whole picture."""
+    """Random crops, (size, size, 3) for the student, (224, 224, 3) for the teacher; every fourth the whole picture."""
     from PIL import Image as Pil
 
     for i, path in enumerate(photos):
@@ -50,9 +51,8 @@ def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[t
             cw, ch = min(w, w * (share * ratio) ** 0.5), min(h, h * (share / ratio) ** 0.5)
             x, y = float(rng.uniform(0, w - cw)), float(rng.uniform(0, h - ch))
             box = (x, y, x + cw, y + ch)
-            yield tuple(  # type: ignore[misc]
-                np.asarray(photo.resize((s, s), Pil.Resampling.BICUBIC, box=box)) for s in (size, 224)
-            )
+            small, large = (photo.resize((s, s), Pil.Resampling.BICUBIC, box=box) for s in (size, 224))
+            yield np.asarray(small), np.asarray(large)
 
 
 def ask(teacher: Path, photos: Sequence[Path], each: int, size: int, seed: int, cache: Path) -> Lessons:
@@ -101,14 +101,16 @@ def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
 class Distiller(nn.Module):
     """Eyes with three linear read-outs, one per teacher map; the read-outs are thrown away afterwards."""
 
-    def __init__(self, eyes: Eyes, means: Sequence[torch.Tensor], scales: Sequence[torch.Tensor]) -> None:
+    def __init__(self, eyes: Eyes, lessons: Lessons) -> None:
         super().__init__()
         self.eyes = eyes
         w = eyes.config.widths
-        self.heads = nn.ModuleList([nn.Linear(w[2], 96), nn.Linear(w[3], 320), nn.Linear(w[3], 1280)])
-        for k, (mean, scale) in enumerate(zip(means, scales, strict=True)):
-            self.register_buffer(f"mean{k}", mean)
-            self.register_buffer(f"scale{k}", scale)
+        inner = (w[2], w[3], w[3])
+        self.heads = nn.ModuleList([nn.Linear(i, channels) for i, (_, _, channels) in zip(inner, MAPS, strict=True)])
+        for k, answers in enumerate(lessons.maps):
+            sample = torch.from_numpy(answers[:: max(1, len(answers) // 500)]).float().flatten(0, 2)
+            self.register_buffer(f"mean{k}", sample.mean(0))
+            self.register_buffer(f"scale{k}", sample.std(0) + 1e-3)
 
     def loss(self, x: torch.Tensor, answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """1 − cosine between the standardised maps, place by place."""
@@ -126,37 +128,27 @@ class Distiller(nn.Module):
         return out
 
 
-def statistics(lessons: Sequence[Lessons]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Mean and standard deviation of every channel of the teacher's maps."""
-    means, scales = [], []
-    for k in range(len(MAPS)):
-        sample = torch.cat([torch.from_numpy(m.maps[k][:: max(1, len(m.crops) // 500)]).float().flatten(0, 2) for m in lessons])
-        means.append(sample.mean(0))
-        scales.append(sample.std(0) + 1e-3)
-    return means, scales
+def study(
+    student: Distiller, lessons: Lessons, rng: np.random.Generator, g: torch.Generator, count: int, size: int
+) -> dict[str, torch.Tensor]:
+    """The student's loss on `count` lessons, seen in other colours and half the time mirrored."""
+    rows = rng.integers(len(lessons.crops), size=count)
+    x = torch.from_numpy(lessons.crops[rows]).permute(0, 3, 1, 2).float() / 255
+    answers = [torch.from_numpy(m[rows]) for m in lessons.maps]
+    if rng.random() < 0.5:
+        x = x.flip(-1)
+        answers = [a.flip(2) for a in answers]
+    if x.shape[-1] != size:
+        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    return student.loss(jitter(x, g).contiguous(memory_format=torch.channels_last), answers)
 
 
-def distil(lessons: Sequence[Lessons], config: EyesConfig, loop: LoopConfig, batch: int, folder: Path, start: dict[str, torch.Tensor] | None = None) -> Eyes:
-    """Train `Eyes` on cached lessons. `config.size` may differ from the crops' side."""
-    maps = [[torch.from_numpy(m.maps[k]) for m in lessons] for k in range(len(MAPS))]
-    eyes = Eyes(config)
-    if start:
-        eyes.load_state_dict(start)
-    model = Distiller(eyes, *statistics(lessons)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sizes = np.array([len(m.crops) for m in lessons])
+def distil(lessons: Lessons, config: EyesConfig, loop: LoopConfig, batch: int, folder: Path) -> Distiller:
+    """Train new `Eyes` on cached lessons."""
+    student = Distiller(Eyes(config), lessons).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([loop.seed, step])
-        which = rng.choice(len(lessons), batch, p=sizes / sizes.sum())
-        rows = [int(rng.integers(sizes[w])) for w in which]
-        x = torch.from_numpy(np.stack([lessons[w].crops[r] for w, r in zip(which, rows, strict=True)])).permute(0, 3, 1, 2).float() / 255
-        answers = [torch.stack([per[w][r] for w, r in zip(which, rows, strict=True)]) for per in maps]
-        if rng.random() < 0.5:
-            x = x.flip(-1)
-            answers = [a.flip(2) for a in answers]
-        if x.shape[-1] != config.size:
-            x = F.interpolate(x, (config.size, config.size), mode="area")
-        return model.loss(jitter(x, g).contiguous(memory_format=torch.channels_last), answers)
+        return study(student, lessons, np.random.default_rng([loop.seed, step]), g, batch, config.size)
 
-    fit(model, loss, loop, folder)
-    return eyes
+    fit(student, loss, loop, folder)
+    return student

@@ -1,4 +1,4 @@
-"""How `knock/tiny` is trained: eyes by distillation, then the physics adapter on worlds, then real photos, then the codebook.
+"""How `knock/tiny` is trained: eyes by distillation, the physics adapter on worlds, real photos, the codebook.
 
 Each stage is a function of its own with its own checkpoint folder; together they are `runs/knock_tiny.sh`.
 """
@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER, MATTER_MEAN, MATTER_SCALE, Knock, given_vector
+from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
+from ..encoders.vision import EyesConfig
 from ..senses import SUPPORTS, Example
 from ..shards import examples
-from ..encoders.vision import EyesConfig
-from .distil import Distiller, Lessons, jitter, statistics
+from .distil import Distiller, Lessons, ask, distil, jitter, study
 from .loop import LoopConfig, fit
 
 
@@ -70,8 +70,9 @@ def gather(items: Iterable[Example]) -> World:
         fill = t["volume"] / t["size"] ** 3
         scalars = [np.log(t["size"]), np.log(t["wall"] / t["size"]), float(t["hollow"]), np.log(fill)]
         rows.append((
-            np.asarray(e.image.pixels), mask, matter_vector(t), np.array(scalars, np.float32), SUPPORTS.index(t["support"]),
-            pad(np.log(f)), pad(np.log(2.2 / (f * a["t60"]))), a["strike_xy"].astype(np.float32), a["strike_normal"].astype(np.float32),
+            np.asarray(e.image.pixels), mask, matter_vector(t), np.array(scalars, np.float32),
+            SUPPORTS.index(t["support"]), pad(np.log(f)), pad(np.log(2.2 / (f * a["t60"]))),
+            a["strike_xy"].astype(np.float32), a["strike_normal"].astype(np.float32),
             pad(np.log(np.maximum(a["gain"].astype(np.float64), 1e-12))), str(t["shape_key"]), t,
         ))  # fmt: skip
     columns = list(zip(*rows, strict=True))
@@ -80,11 +81,13 @@ def gather(items: Iterable[Example]) -> World:
 
 def read_world(path: Path) -> World:
     """A folder of shards."""
-    return gather(examples(path))
+    return gather(examples(path, only={"jpg", "json", "safetensors", "mask.png"}))
 
 
-def batch(world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, crop: bool = True) -> dict[str, Any]:
-    """Random pictures (cropped and mirrored together with their truth), `clicks` strikes on each, and one beside the object on a quarter."""
+def batch(
+    world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, crop: bool = True
+) -> dict[str, Any]:
+    """Random pictures, cropped and mirrored with their truth; `clicks` strikes on each, some beside the object."""
     rows = rng.choice(len(world), pictures, replace=len(world) < pictures)
     x = torch.from_numpy(world.pictures[rows]).permute(0, 3, 1, 2).float() / 255
     which = np.stack([rng.permutation(world.place.shape[1])[:clicks] for _ in rows])
@@ -113,12 +116,14 @@ def batch(world: World, rng: np.random.Generator, pictures: int, clicks: int, si
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
     owner = np.concatenate([np.repeat(np.arange(pictures), clicks), np.array(off_rows, int)])
     click = np.concatenate([place.reshape(-1, 2), beside]).astype(np.float32)
-    inside = ((click >= 0) & (click <= 1)).all(1)
+    inside = np.logical_and(click >= 0, click <= 1).all(axis=1)
     on = np.arange(len(owner)) < pictures * clicks
+    kept = np.asarray(inside)[: pictures * clicks]
     return {
-        "x": x, "owner": owner[inside], "click": torch.from_numpy(click[inside].astype(np.float32)), "row": rows[owner[inside]],
-        "on": torch.from_numpy(on[inside]),
-        "normal": torch.from_numpy(normal.reshape(-1, 3)[inside[on]]), "gain": torch.from_numpy(gain.reshape(-1, LINES)[inside[on]]),
+        "x": x, "owner": owner[inside], "row": rows[owner[inside]],
+        "click": torch.from_numpy(click[inside].astype(np.float32)), "on": torch.from_numpy(on[inside]),
+        "normal": torch.from_numpy(normal.reshape(-1, 3)[kept]),
+        "gain": torch.from_numpy(gain.reshape(-1, LINES)[kept]),
     }  # fmt: skip
 
 
@@ -128,7 +133,9 @@ def mixture_loss(out: dict[str, torch.Tensor], matter: torch.Tensor, sigma: floa
     return -torch.logsumexp(F.log_softmax(out["kind"], -1) - 0.5 * distance, -1)
 
 
-def world_loss(model: Knock, world: World, rng: np.random.Generator, g: torch.Generator, pictures: int, clicks: int, size: int) -> dict[str, torch.Tensor]:
+def world_loss(
+    model: Knock, world: World, rng: np.random.Generator, g: torch.Generator, pictures: int, clicks: int, size: int
+) -> dict[str, torch.Tensor]:
     """All that a world knows about a click, against what the tokens say."""
     b = batch(world, rng, pictures, clicks, size)
     maps = model.eyes(jitter(b["x"], g).contiguous(memory_format=torch.channels_last))
@@ -178,7 +185,8 @@ def world_loss(model: Knock, world: World, rng: np.random.Generator, g: torch.Ge
 
     # Losses beside the material's own, at the true frequencies.
     hertz = t(world.log_frequency).nan_to_num(6.0)
-    own = torch.exp((matter[:, 2] * float(MATTER_SCALE[2]) + float(MATTER_MEAN[2]))[:, None] + (matter[:, 3] * float(MATTER_SCALE[3]) + float(MATTER_MEAN[3]))[:, None] * (hertz - np.log(1000.0)))
+    eta, slope = (matter[:, k, None] * float(MATTER_SCALE[k]) + float(MATTER_MEAN[k]) for k in (2, 3))
+    own = torch.exp(eta + slope * (hertz - np.log(1000.0)))
     total = torch.log(own + interpolate(o["log_extra"], hertz).exp())
     gain = b["gain"]
     top = gain.nan_to_num(-50).amax(-1, keepdim=True)
@@ -247,15 +255,26 @@ def read_photos(folder: Path, side: int, test: bool = False) -> Photos:
         for path in sorted((folder / name).glob("*.jpg")):
             if held_out(path) == test:
                 with Pil.open(path) as photo:
-                    pixels.append(np.asarray(photo.convert("RGB").resize((side, side), Pil.Resampling.BICUBIC, reducing_gap=3.0)))
+                    pixels.append(
+                        np.asarray(photo.convert("RGB").resize((side, side), Pil.Resampling.BICUBIC, reducing_gap=3.0))
+                    )
                 material.append(k)
     return Photos(np.stack(pixels), np.array(material), names)
 
 
-def photo_loss(model: Knock, photos: Photos, sounds: Sequence[np.ndarray], rng: np.random.Generator, g: torch.Generator, count: int, size: int) -> dict[str, torch.Tensor]:
+def photo_loss(
+    model: Knock,
+    photos: Photos,
+    sounds: Sequence[np.ndarray],
+    rng: np.random.Generator,
+    g: torch.Generator,
+    count: int,
+    size: int,
+) -> dict[str, torch.Tensor]:
     """A photo paired with a sound of its material: the matter token must say what that sound's material is.
 
-    `sounds[k]` holds matter vectors (m, 7) of strikes on the k-th material. Balanced over materials; the click is anywhere in the middle.
+    `sounds[k]` holds matter vectors (m, 7) of strikes on the k-th material. Balanced over materials; the click is
+    anywhere in the middle.
     """
     material = rng.integers(len(photos.names), size=count)
     rows = np.array([rng.choice(np.flatnonzero(photos.material == k)) for k in material])
@@ -285,18 +304,6 @@ def photo_loss(model: Knock, photos: Photos, sounds: Sequence[np.ndarray], rng: 
     given = given_vector(count, np.exp(rng.normal(0.2, 0.1, count)), None, None, support)
     o = model.thinker(model.eyes(x.contiguous(memory_format=torch.channels_last)), torch.from_numpy(click), given)
     return {"photos": 0.3 * mixture_loss(o, target).mean(), "photos_struck": 0.1 * F.softplus(-o["struck"]).mean()}
-
-
-def lesson_loss(student: Distiller, lessons: Sequence[Lessons], rng: np.random.Generator, g: torch.Generator, count: int, size: int) -> dict[str, torch.Tensor]:
-    """Unlabelled photos: keep seeing them as the teacher does."""
-    which = rng.integers(len(lessons), size=count)
-    rows = [int(rng.integers(len(lessons[w].crops))) for w in which]
-    x = torch.from_numpy(np.stack([lessons[w].crops[r] for w, r in zip(which, rows, strict=True)])).permute(0, 3, 1, 2).float() / 255
-    answers = [torch.from_numpy(np.stack([lessons[w].maps[k][r] for w, r in zip(which, rows, strict=True)])) for k in range(3)]
-    if x.shape[-1] != size:
-        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
-    terms = student.loss(jitter(x, g).contiguous(memory_format=torch.channels_last), answers)
-    return {"lessons": 0.5 * torch.stack(list(terms.values())).sum()}
 
 
 class Trained(nn.Module):
@@ -339,24 +346,25 @@ def adapt(
     steps: int,
     lr: float,
     *,
-    lessons: Sequence[Lessons] = (),
+    lessons: Lessons | None = None,
+    student: Distiller | None = None,
     photos: Photos | None = None,
     sounds: Sequence[np.ndarray] = (),
-    student: Distiller | None = None,
 ) -> Knock:
-    """Train eyes and thinker on a world; with `lessons` keep the teacher in mind, with `photos` also learn from pairs."""
-    trained = Trained(model, student).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Train eyes and thinker on a world; `lessons` keep the teacher in mind, `photos` teach by pairs."""
+    trained = Trained(model, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 11, step])
         terms = world_loss(model, world, rng, g, run.pictures, run.clicks, run.size)
-        if student and lessons:
-            terms |= lesson_loss(student, lessons, rng, g, run.photos, run.size)
+        if student is not None and lessons is not None:
+            answers = study(student, lessons, rng, g, run.photos, run.size)
+            terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         if photos is not None:
             terms |= photo_loss(model, photos, sounds, rng, g, 2 * run.photos, run.size)
         return terms
 
-    slow = [p for p in model.eyes.parameters()]
+    slow = list(model.eyes.parameters())
     ids = {id(p) for p in slow}
     # The ears, the codebook and the code's direction are learned later, from what the tokens have become.
     late = {id(p) for m in (model.ears, model.thinker.code) for p in m.parameters()} | {id(model.thinker.codebook)}
@@ -367,7 +375,9 @@ def adapt(
 
 
 @torch.inference_mode()
-def tokens_of(model: Knock, world: World, clicks: int, size: int, seed: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+def tokens_of(
+    model: Knock, world: World, clicks: int, size: int, seed: int
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
     """Matter tokens of `clicks` strikes on every picture, with the row and strike each belongs to."""
     rng = np.random.default_rng(seed)
     tokens, rows, strikes = [], [], []
@@ -408,7 +418,15 @@ def strikes_heard(world: World, rows: np.ndarray, strikes: np.ndarray, seed: int
         for i, row in enumerate(r):
             noise = world.truth[row]["noise"]
             level = float(np.sqrt(np.sum(np.abs(amplitude[i]) ** 2)))
-            burst = contact_noise(level * noise["relative"], noise["seconds"], noise["hz"], n, RATE, int(rng.integers(2**31)), touch[i] / 3)
+            burst = contact_noise(
+                level * noise["relative"],
+                noise["seconds"],
+                noise["hz"],
+                n,
+                RATE,
+                int(rng.integers(2**31)),
+                touch[i] / 3,
+            )
             waves[i] += burst
         out.append(log_mel(torch.from_numpy(waves.astype(np.float32))).half())
     return torch.cat(out)
@@ -423,8 +441,10 @@ def sinkhorn(scores: torch.Tensor, rounds: int = 3) -> torch.Tensor:
     return q
 
 
-def learn_codes(model: Knock, tokens: torch.Tensor, mels: torch.Tensor, folder: Path, run: KnockRun, batch_size: int = 256) -> Knock:
-    """The material codebook: picture and sound of the same strike must choose the same entry, all entries in use; no labels.
+def learn_codes(
+    model: Knock, tokens: torch.Tensor, mels: torch.Tensor, folder: Path, run: KnockRun, batch_size: int = 256
+) -> Knock:
+    """The material codebook: picture and sound of a strike must choose the same entry, all entries in use; no labels.
 
     Swapped prediction across senses; sounds are shifted in pitch (along the log-mel axis) and never show their level.
     """
@@ -441,7 +461,9 @@ def learn_codes(model: Knock, tokens: torch.Tensor, mels: torch.Tensor, folder: 
         mel = F.pad(mel, (0, 0, max(shift, 0), max(-shift, 0)), value=-14.0)
         mel = mel[:, max(-shift, 0) : max(-shift, 0) + mels.shape[1]]
         c = F.normalize(book, dim=-1)
-        seen = F.normalize(model.thinker.code(tokens[rows] + 0.05 * torch.randn(tokens[rows].shape, generator=g)), dim=-1)
+        seen = F.normalize(
+            model.thinker.code(tokens[rows] + 0.05 * torch.randn(tokens[rows].shape, generator=g)), dim=-1
+        )
         heard = model.ears(mel)
         with torch.no_grad():
             queue.append(torch.stack([seen, heard]))
@@ -452,13 +474,18 @@ def learn_codes(model: Knock, tokens: torch.Tensor, mels: torch.Tensor, folder: 
             terms[name] = -(target * F.log_softmax(x @ c.T / 0.1, -1)).sum(-1).mean()
         return terms
 
-    fit(both, loss, LoopConfig(steps=run.code_steps, lr=2e-3, seed=run.seed, weight_decay=1e-3, checkpoint_every=200), folder)
+    fit(
+        both,
+        loss,
+        LoopConfig(steps=run.code_steps, lr=2e-3, seed=run.seed, weight_decay=1e-3, checkpoint_every=200),
+        folder,
+    )
     return model
 
 
 @torch.inference_mode()
 def set_prototypes(model: Knock, tokens: torch.Tensor, matter: np.ndarray) -> np.ndarray:
-    """What each code means: the material nearest to the middle of those that picture and truth put there. Returns the usage."""
+    """What each code means: the material nearest to the middle of those that pictures put there. Returns the usage."""
     c = F.normalize(model.thinker.codebook, dim=-1)
     codes = (F.normalize(model.thinker.code(tokens), dim=-1) @ c.T).argmax(-1).numpy()
     middle = np.median(matter, 0)
@@ -473,7 +500,7 @@ def set_prototypes(model: Knock, tokens: torch.Tensor, matter: np.ndarray) -> np
 
 @torch.inference_mode()
 def calibrate(model: Knock, world: World, size: int) -> tuple[float, float]:
-    """Factors on the standard deviation of log f₁ so that 80 % intervals hold 80 % of `world`: (size unknown, size given)."""
+    """Factors on the standard deviation of log f₁ so that 80 % intervals hold 80 % of `world`: size unknown, given."""
     factors = []
     for known in (False, True):
         ratios = []
@@ -502,7 +529,7 @@ PAIRS: dict[str, tuple[str, ...]] = {
 
 
 def paired(world: World, name: str) -> np.ndarray:
-    """Rows of the world whose material a photo of the folder `name` is paired with: both ends of a blend must be of that kind."""
+    """Rows of the world whose material a photo of the folder `name` is paired with; both ends of a blend must fit."""
     allowed = PAIRS[name]
     ok = [all(part in allowed for part in str(t["material"]).split(":")[0].split("~")) for t in world.truth]
     return np.flatnonzero(ok)
@@ -519,35 +546,27 @@ def train(
 ) -> Path:
     """Train `knock` and leave checkpoints in `out`: one per stage and the last, `out/final`.
 
-    `world`, `validation`: folders of shards. `photos`: a folder per material, paired with sounds of that material. `teacher`: the
-    TensorFlow Lite file to distil from, on `unlabelled` photos (or the train blocks of `photos`); without one the eyes start from
-    nothing. Every stage resumes.
+    `world`, `validation`: folders of shards. `photos`: a folder per material, paired with sounds of that material.
+    `teacher`: the TensorFlow Lite file to distil from, on `unlabelled` photos (or the train blocks of `photos`);
+    without one the eyes start from nothing. Every stage resumes.
     """
-    from safetensors.torch import load_file, save_file
-
-    from .distil import ask, distil
-
     run = run or tiny()
     torch.manual_seed(run.seed)
     out.mkdir(parents=True, exist_ok=True)
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
-    model = Knock()
+    model = Knock(KnockConfig(EyesConfig(run.size)))
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
-    lessons: list[Lessons] = []
-    student = None
+    lessons = student = None
     if teacher is not None:
         source = unlabelled or photos
         if source is None:
             raise ValueError("A teacher needs photos to speak about: give `photos` or `unlabelled`.")
         files = [p for p in sorted(source.rglob("*.jpg")) if source != photos or not held_out(p)]
-        lessons = [ask(teacher, files, max(1, 15000 // len(files)), run.size, run.seed, out / "lessons.safetensors")]
-        weights = out / "eyes.safetensors"
-        if not weights.exists():
-            eyes = distil(lessons, EyesConfig(run.size), LoopConfig(steps=run.eye_steps, lr=3e-3, seed=run.seed), 64, out / "eyes")
-            save_file(eyes.state_dict(), weights)
-        model.eyes.load_state_dict(load_file(weights))
-        student = Distiller(model.eyes, *statistics(lessons))
+        lessons = ask(teacher, files, max(1, 15000 // len(files)), run.size, run.seed, out / "lessons.safetensors")
+        loop = LoopConfig(steps=run.eye_steps, lr=3e-3, seed=run.seed)
+        student = distil(lessons, model.config.eyes, loop, 64, out / "eyes")
+        model.eyes = student.eyes
     adapt(model, seen, out / "world", run, run.world_steps, 1.2e-3, lessons=lessons, student=student)
     finish(model, seen, validation, out / "world-codes", run, None)
     model.save(out / ("unlabelled" if photos is not None and teacher is not None else "simulation"))
@@ -555,7 +574,18 @@ def train(
         return model.save(out / "final")
     real = read_photos(photos, 192)
     rows = [paired(seen, name) for name in real.names]
-    adapt(model, seen, out / "photos", run, run.photo_steps, 6e-4, lessons=lessons, student=student, photos=real, sounds=[seen.matter[r] for r in rows])
+    adapt(
+        model,
+        seen,
+        out / "photos",
+        run,
+        run.photo_steps,
+        6e-4,
+        lessons=lessons,
+        student=student,
+        photos=real,
+        sounds=[seen.matter[r] for r in rows],
+    )
     finish(model, seen, validation, out / "photo-codes", run, real)
     return model.save(out / "final")
 
@@ -590,5 +620,7 @@ def photo_tokens(model: Knock, photos: Photos, size: int) -> torch.Tensor:
     for start in range(0, len(photos.pixels), 64):
         x = torch.from_numpy(photos.pixels[start : start + 64]).permute(0, 3, 1, 2).float() / 255
         maps = model.eyes(F.interpolate(x, (size, size), mode="bilinear", antialias=True))
-        out.append(model.thinker(maps, torch.full((len(x), 2), 0.5), given_vector(len(x), np.ones(len(x))))["matter_token"])
+        out.append(
+            model.thinker(maps, torch.full((len(x), 2), 0.5), given_vector(len(x), np.ones(len(x))))["matter_token"]
+        )
     return torch.cat(out)

@@ -1,7 +1,8 @@
 """One training loop for every bridge.
 
-What happens in a step is a pure function of (seed, step): batches are asked for by number and randomness inside the loss comes
-from a generator reseeded at each step. So a run that is killed and resumed gives the same weights as one that is not.
+What happens in a step is a pure function of (seed, step): batches are asked for by number and randomness inside the
+loss comes from a generator reseeded at each step. So a run that is killed and resumed gives the same weights as one
+that is not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Steps, AdamW and its schedule (linear warm-up, then cosine to zero), and an exponential moving average of the weights."""
+    """Steps, AdamW, its schedule (linear warm-up, then cosine to zero), and an exponential average of the weights."""
 
     steps: int
     lr: float = 2e-3
@@ -42,15 +43,15 @@ def fit(
 ) -> nn.Module:
     """Train `model` in place and return it holding the averaged weights.
 
-    `loss(step, generator)` gives named scalars whose sum is minimised. `groups` are AdamW parameter groups (default: all the
-    parameters). The state is kept in `folder/loop.safetensors`; a finished or killed run resumes from there.
+    `loss(step, generator)` gives named scalars whose sum is minimised. `groups` are AdamW parameter groups (default:
+    all the parameters). The state is kept in `folder/loop.safetensors`; a finished or killed run resumes from there.
     """
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "loop.safetensors"
     groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
-    optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99))  # ty: ignore[invalid-argument-type]
+    optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99))
     rates = [float(g["lr"]) for g in optimiser.param_groups]
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     parameters = [p for g in optimiser.param_groups for p in g["params"]]
@@ -83,17 +84,30 @@ def fit(
                         average[k].copy_(v)
             for k, v in terms.items():
                 running[k] = 0.98 * running.get(k, v.item()) + 0.02 * v.item()
-            bar.update(task, advance=1, description=f"{folder.name} " + " ".join(f"{k} {v:.3f}" for k, v in running.items()))
+            bar.update(
+                task, advance=1, description=f"{folder.name} " + " ".join(f"{k} {v:.3f}" for k, v in running.items())
+            )
             last = step + 1 == config.steps
             if last or (step + 1) % config.checkpoint_every == 0:
                 _keep(path, model, average, optimiser, parameters, step + 1)
                 note = validate(step + 1) if validate else ""
-                bar.console.print(f"{folder.name} step {step + 1}: " + " ".join(f"{k} {v:.4f}" for k, v in running.items()) + f" {note}")
+                bar.console.print(
+                    f"{folder.name} step {step + 1}: "
+                    + " ".join(f"{k} {v:.4f}" for k, v in running.items())
+                    + f" {note}"
+                )
     model.load_state_dict(average)
     return model.eval()
 
 
-def _keep(path: Path, model: nn.Module, average: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], step: int) -> None:
+def _keep(
+    path: Path,
+    model: nn.Module,
+    average: dict[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    step: int,
+) -> None:
     state = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     state |= {f"average.{k}": v.contiguous() for k, v in average.items()}
     for i, p in enumerate(parameters):
@@ -104,7 +118,13 @@ def _keep(path: Path, model: nn.Module, average: dict[str, torch.Tensor], optimi
     os.replace(temporary, path)
 
 
-def _restore(path: Path, model: nn.Module, average: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> int:
+def _restore(
+    path: Path,
+    model: nn.Module,
+    average: dict[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+) -> int:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as f:

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Cost: about three hours on two CPU cores (worlds 50 min, eyes 20, adapter 60, codebook 10); the training part takes minutes on a GPU.
+# Makes the weights of knock/tiny: sh runs/knock_tiny.sh DATA TEACHERS [OUT]
+#   DATA      holds photos/materials/<material>/*.jpg (MIT; the train blocks are paired with sounds of their material)
+#   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)
+# Every step resumes after a kill.
+set -eu
+data=$1 teachers=$2 out=${3:-out/knock_tiny}
+synesthesia world knock -n 3000 --seed 1 --split train -o "$out/world"
+synesthesia world knock -n 120 --seed 1 --split val -o "$out/validation"
+synesthesia train knock --world "$out/world" --validation "$out/validation" -o "$out/model" \
+    --photos "$data/photos/materials" --teacher "$teachers/mobilenet_v2_1.0_224_quant.tflite"
