@@ -1,0 +1,1 @@
+"""Worlds of known truth that we make ourselves."""

@@ -1,0 +1,827 @@
+"""The knock world: parametric objects of known truth, seen by a path tracer and struck by the modal engine.
+
+Item i of (seed, split) is a pure function of those three numbers. Six items share a shape (so one finite-element solve
+serves six pictures), two share an object (material, coating, support, size), and each has its own view: camera, ground,
+light. Truth is told in scene axes: the camera at the origin looking along -z, x right, y up, metres.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from .. import shards
+from ..physics.materials import COATINGS, GROUPS, MATERIALS, Material, blend
+from ..physics.modes import Modes, solve
+from ..physics.shapes import FAMILIES, Shape, invented
+from ..physics.strike import REFERENCE_PULSE, contact_seconds, hit, lines, prepare
+from ..senses import MALLETS, SUPPORTS, InputError, Sound, Support
+from . import looks, render
+from .render import GROUND, OBJECT, OTHER, Body, Camera, Maps
+
+if TYPE_CHECKING:
+    from ..physics.strike import Body as Struck
+
+VERSION = 1
+SPLITS = ("train", "val", "objects", "families", "combinations", "invented")
+# Never seen in training or validation: whole families, and pairs of material group and coating.
+HELD_FAMILIES = ("bell", "pan")
+HELD_COMBOS = (("metal", "fur"), ("mineral", "felt"), ("wood", "fur"), ("plastic", "felt"))
+VIEWS, VARIANTS = 1, 3
+PER_SHAPE = VIEWS * VARIANTS
+PER_SHARD = 60
+POINTS = 6
+LINES = 48
+MODES = 96
+RATE, SECONDS = 48000, 1.0
+UP = np.array([0.0, 1.0, 0.0])
+
+# Largest dimension in metres where it is not the usual 6 to 40 cm.
+_SIZES = {
+    "ring": (0.03, 0.2),
+    "cup": (0.06, 0.16),
+    "wine_glass": (0.12, 0.25),
+    "bottle": (0.12, 0.4),
+    "fork": (0.1, 0.3),
+    "pawn": (0.04, 0.3),
+    "sphere_solid": (0.03, 0.25),
+    "can": (0.06, 0.3),
+    "pan": (0.12, 0.4),
+    "bar": (0.08, 0.6),
+    "rod": (0.08, 0.6),
+    "pipe": (0.08, 0.6),
+    "plate": (0.08, 0.5),
+}
+# Groups that such things are often made of; each counts for three of the others.
+_USUAL = {
+    "bottle": ("mineral", "plastic"),
+    "wine_glass": ("mineral",),
+    "jar": ("mineral", "plastic"),
+    "vase": ("mineral",),
+    "cup": ("mineral", "paper", "plastic"),
+    "bowl": ("mineral", "wood", "plastic", "metal"),
+    "can": ("metal",),
+    "pan": ("metal",),
+    "bell": ("metal",),
+    "gong": ("metal",),
+    "fork": ("metal", "wood", "plastic"),
+    "box_hollow": ("paper", "plastic"),
+    "tray": ("paper", "wood", "plastic"),
+    "plate": ("paper", "wood", "paper"),
+    "disc": ("metal", "paper"),
+    "pawn": ("wood", "plastic"),
+}
+# Things whose wall cannot be told from outside.
+_CLOSED = ("sphere_hollow", "sphere_solid", "box_hollow", "box_solid", "can")
+
+
+@dataclass(frozen=True)
+class World:
+    """What determines every byte of a world; kept in its folder as world.json."""
+
+    seed: int
+    split: str
+    width: int
+    spp: int
+    photos: str | None = None
+    version: int = VERSION
+
+    def rng(self, what: int, index: int) -> np.random.Generator:
+        """An independent stream: `what` is 0 for shapes, 1 for objects, 2 for views."""
+        return np.random.default_rng(np.random.SeedSequence([self.seed, SPLITS.index(self.split), what, index]))
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """An object that can be seen and struck: a shape, made of something, coated, supported, of a size in metres."""
+
+    shape: Shape
+    modes: Modes
+    material: Material
+    coating: str
+    support: Support
+    size: float
+    is_invented: bool
+    seed: int
+    look: looks.Look
+
+
+def allowed(split: str, group: str, coating: str) -> bool:
+    """Whether this pair of material group and coating may appear in `split`."""
+    if coating == "rust" and group != "metal":
+        return False
+    held = (group, coating) in HELD_COMBOS
+    return held if split == "combinations" else not held
+
+
+def families(split: str) -> tuple[str, ...]:
+    """The families that `split` draws from (invented objects have none)."""
+    if split == "families":
+        return HELD_FAMILIES
+    return () if split == "invented" else tuple(f for f in FAMILIES if f not in HELD_FAMILIES)
+
+
+def cache_folder() -> Path:
+    """Where finite-element solutions are kept: SYNESTHESIA_CACHE, else ~/.cache/synesthesia."""
+    return Path(os.environ.get("SYNESTHESIA_CACHE") or Path.home() / ".cache" / "synesthesia") / "modes"
+
+
+# --- objects -------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=2)
+def _shape(world: World, index: int) -> tuple[Shape, Modes]:
+    rng = world.rng(0, index)
+    names = families(world.split)
+    shape = FAMILIES[names[int(rng.integers(len(names)))]](rng) if names else invented(rng)
+    return shape, solve(shape, MODES, cache_folder())
+
+
+def _material(rng: np.random.Generator, split: str, family: str, coating_first: bool) -> tuple[Material, str, str]:
+    """A material, the name whose look it has, and a coating."""
+    if coating_first:
+        group, coating = HELD_COMBOS[int(rng.integers(len(HELD_COMBOS)))]
+    else:
+        weight = np.array([3.0 if g in _USUAL.get(family, ()) else 1.0 for g in GROUPS])
+        group = str(rng.choice(GROUPS, p=weight / weight.sum() if rng.random() < 0.6 else None))
+        coating = str(rng.choice(["none", "paint", "felt", "fur", "rust"], p=[0.68, 0.09, 0.07, 0.07, 0.09]))
+        if not allowed(split, group, coating):
+            coating = "none"
+    own = [n for n, m in MATERIALS.items() if m.group == group]
+    if group == "mineral":  # glass is one name of six, but a third of the group
+        own += ["glass"] * 2
+    if group == "paper":
+        own += ["paper"]
+    name = own[int(rng.integers(len(own)))]
+    kind = rng.random()
+    if kind < 0.60:
+        return MATERIALS[name], name, coating
+    others = own if kind < 0.85 else [n for n, m in MATERIALS.items() if m.group != group]
+    other = others[int(rng.integers(len(others)))]
+    t = float(rng.uniform(0.05, 0.48 if kind < 0.85 else 0.38))
+    return (MATERIALS[name] if other == name else blend(MATERIALS[name], MATERIALS[other], t)), name, coating
+
+
+@functools.lru_cache(maxsize=2)
+def _thing(world: World, index: int) -> Thing:
+    shape, modes = _shape(world, index // VARIANTS)
+    rng = world.rng(1, index)
+    material, looks_like, coating = _material(rng, world.split, shape.family, world.split == "combinations")
+    low, high = _SIZES.get(shape.family, (0.06, 0.40))
+    size = float(np.exp(rng.uniform(math.log(low), math.log(high))))
+    support = cast("Support", str(rng.choice(SUPPORTS, p=[0.25, 0.55, 0.20])))
+    seed = int(rng.integers(2**31))
+    look = looks.coated(rng, looks.bare(rng, looks_like, material.group, size, shape.hollow), coating, size)
+    return Thing(shape, modes, material, coating, support, size, not families(world.split), seed, look)
+
+
+# --- poses ---------------------------------------------------------------------------------------------------------
+
+
+def _turn(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Rotation by `angle` radians about a unit axis (Rodrigues)."""
+    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
+
+
+def _onto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest rotation that takes direction a to direction b."""
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    v, c = np.cross(a, b), float(a @ b)
+    if c < -0.99999:
+        return _turn(np.linalg.svd(a[None])[2][1], math.pi)
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3) + k + k @ k / (1 + c)
+
+
+def _rest(rng: np.random.Generator, vertices: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """A rotation that lays the body on a facet of its convex hull on which it does not topple."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        hull = ConvexHull(vertices)
+    except QhullError:
+        return np.eye(3)
+    normal = hull.equations[:, :3]
+    foot = centre - (normal @ centre + hull.equations[:, 3])[:, None] * normal
+    a, b, c = (vertices[hull.simplices[:, k]] for k in range(3))
+    u, v, w = b - a, c - a, foot - a
+    uu, uv, vv, wu, wv = ((x * y).sum(1) for x, y in ((u, u), (u, v), (v, v), (w, u), (w, v)))
+    det = np.maximum(uu * vv - uv * uv, 1e-30)
+    s, t = (vv * wu - uv * wv) / det, (uu * wv - uv * wu) / det
+    stable = np.flatnonzero((s > -1e-6) & (t > -1e-6) & (s + t < 1 + 1e-6))
+    if not len(stable):
+        return np.eye(3)
+    _, name = np.unique(np.round(normal[stable], 1), axis=0, return_inverse=True)
+    chosen = stable[name.reshape(-1) == int(rng.integers(name.max() + 1))]
+    return _onto(normal[int(chosen[int(rng.integers(len(chosen)))])], np.array([0.0, -1.0, 0.0]))
+
+
+def _pose(rng: np.random.Generator, thing: Thing) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rotation and shift (metres) from object to world axes, and where in the world it is hung or held."""
+    shape, size = thing.shape, thing.size
+    vertices = shape.vertices.astype(float)
+    area = shape.vertex_areas()
+    centre = (area[:, None] * vertices).sum(0) / area.sum()
+    yaw = _turn(UP, float(rng.uniform(0, 2 * np.pi)))
+    if thing.support == "resting":
+        rotation = yaw @ (_rest(rng, vertices, centre) if rng.random() < 0.4 else np.eye(3))
+        gap, grip = 0.0, None
+    else:
+        way = rng.normal(size=3)
+        way[1] = abs(way[1]) if thing.support == "hung" or rng.random() < 0.6 else way[1]
+        grip = int(np.argmax((vertices - centre) @ way))
+        arm = vertices[grip] - centre
+        if thing.support == "hung":  # the centre of mass hangs below the string
+            rotation = yaw @ _onto(arm, UP)
+            gap = size * float(rng.uniform(0.1, 0.8))
+        else:
+            tilt = _turn(np.array([math.cos(yaw[0, 0]), 0.0, math.sin(yaw[0, 0])]), float(rng.normal(0, 0.35)))
+            rotation = tilt @ yaw
+            gap = size * float(rng.uniform(0.03, 0.35))
+    turned = vertices @ rotation.T * size
+    shift = np.array(
+        [
+            -np.ptp(turned[:, 0]) / 2 - turned[:, 0].min(),
+            gap - turned[:, 1].min(),
+            -np.ptp(turned[:, 2]) / 2 - turned[:, 2].min(),
+        ]
+    )
+    return (
+        rotation,
+        shift,
+        None if grip is None else np.concatenate([turned[grip] + shift, rotation @ shape.normals[grip]]),
+    )
+
+
+def _supports(rng: np.random.Generator, thing: Thing, at: np.ndarray, centre: np.ndarray) -> tuple[list[Body], bool]:
+    """The string, the fingers or the clamp at the place `at` (position and normal); whether they show a known size."""
+    place, normal = at[:3], at[3:]
+    size = thing.size
+    if thing.support == "hung":
+        colour = looks.colour(rng, (0, 0.6), (0.02, 0.95))
+        line: render.Bsdf = {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": render.rgb(colour)}}
+        radius = size * float(rng.uniform(0.005, 0.014))
+        knot = render.tube(place - 2 * radius * UP, place + 2 * radius * UP, 2.2 * radius, line, OTHER)
+        return [render.tube(place, place + 30 * size * UP, radius, line, OTHER), knot], False
+    out = place - centre
+    out[1] = max(out[1], 0.25 * float(np.linalg.norm(out)))  # an arm comes from the side or from above
+    out /= np.linalg.norm(out)
+    side = normal - (normal @ out) * out
+    side = side if np.linalg.norm(side) > 0.2 else np.cross(out, [0.3, 1.0, 0.2])
+    side /= np.linalg.norm(side)
+    third = np.cross(out, side)
+    half = 0.5 * min(thing.shape.wall, 0.1) * size
+    if rng.random() < 0.45:  # a hand; fingers are about 15 mm thick
+        r = float(rng.uniform(0.007, 0.009))
+        flesh = looks.skin(rng)
+        parts = []
+        for sign, spread in ((1, 0.0), (-1, -0.9), (-1, 0.9)):
+            tip = place - 1.2 * r * out + sign * (r * 0.9 + half) * side + spread * r * 1.1 * third
+            joint = place + 3.2 * r * out + sign * (2.6 * r + half) * side + spread * r * 1.3 * third
+            palm = place + 8.5 * r * out + spread * r * 1.3 * third
+            parts += [
+                render.tube(tip, joint, r, flesh, OTHER, taper=1.08),
+                render.tube(joint, palm, 1.08 * r, flesh, OTHER, taper=1.2),
+            ]
+        wrist = place + 11 * r * out
+        return [*parts, render.tube(wrist - 1.5 * r * out, wrist + 40 * r * out, 3.2 * r, flesh, OTHER)], True
+    r = size * float(rng.uniform(0.025, 0.05))
+    rubber: render.Bsdf = {
+        "type": "twosided",
+        "bsdf": {"type": "diffuse", "reflectance": render.rgb(looks.jitter(rng, (0.04, 0.04, 0.045), 0.3))},
+    }
+    steel: render.Bsdf = {
+        "type": "twosided",
+        "bsdf": {
+            "type": "roughconductor",
+            "material": "none",
+            "alpha": 0.25,
+            "specular_reflectance": render.rgb(looks.jitter(rng, (0.5, 0.5, 0.5), 0.2)),
+        },
+    }
+    axes = np.stack([out, side, third])
+    parts = []
+    for sign in (1, -1):
+        pad = place + sign * (half + 0.5 * r) * side
+        parts.append(render.block(pad, np.array([1.1 * r, 0.5 * r, r]), axes, rubber, OTHER))
+        parts.append(
+            render.block(
+                pad + 2.2 * r * out + sign * 0.7 * r * side, np.array([3.2 * r, 0.3 * r, 0.8 * r]), axes, steel, OTHER
+            )
+        )
+    parts.append(render.block(place + 5.4 * r * out, np.array([0.5 * r, 1.6 * r + half, 0.8 * r]), axes, steel, OTHER))
+    parts.append(render.tube(place + 5.5 * r * out, place + 60 * r * out, 0.7 * r, steel, OTHER))
+    return parts, False
+
+
+def _hairs(
+    rng: np.random.Generator,
+    hairs: looks.Hairs,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    faces: np.ndarray,
+    size: float,
+) -> Body:
+    """Slim triangles standing out of a surface."""
+    corners = vertices[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    face = rng.choice(len(faces), hairs.count, p=area / area.sum())
+    w = rng.dirichlet((1, 1, 1), hairs.count)
+    root = (w[..., None] * corners[face]).sum(1)
+    n = (w[..., None] * normals[faces[face]]).sum(1)
+    way = n + rng.normal(0, 0.45, n.shape) + [0, -hairs.droop, 0]
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    across = np.cross(way, rng.normal(size=n.shape))
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    tip = root + way * (size * hairs.length * rng.uniform(0.5, 1.2, (hairs.count, 1)))
+    half = 0.5 * hairs.width * size * across
+    points = np.stack([root - half, root + half, tip], 1).reshape(-1, 3)
+    uv = np.repeat(rng.random((hairs.count, 2)), 3, axis=0)
+    shade = np.repeat(n + 0.3 * way, 3, axis=0)
+    return Body(
+        points,
+        shade / np.linalg.norm(shade, axis=1, keepdims=True),
+        uv,
+        np.arange(len(points)).reshape(-1, 3),
+        hairs.bsdf,
+        OBJECT,
+        True,
+    )
+
+
+def _object(rng: np.random.Generator, thing: Thing, rotation: np.ndarray, shift: np.ndarray) -> list[Body]:
+    """The object in the world, with the printed label around it if it has one, and its hairs."""
+    shape, look = thing.shape, thing.look
+    vertices = shape.vertices.astype(float) * thing.size @ rotation.T + shift
+    normals, faces = shape.normals @ rotation.T, shape.faces
+    bodies = []
+    if (
+        look.label is not None
+        and shape.kind == "revolution"
+        and shape.family in ("bottle", "jar", "can", "cup", "vase", "pipe")
+    ):
+        axis = 0 if abs(shape.frame[0, 1]) > 0.5 else 1
+        own = shape.vertices.astype(float)
+        height = own[:, axis] - own[:, axis].min()
+        top = float(height.max())
+        cross = np.delete(own - (own.max(0) + own.min(0)) / 2, axis, axis=1)
+        a = float(rng.uniform(0.08, 0.35)) * top
+        b = a + float(rng.uniform(0.25, 0.5)) * top
+        outward = (np.delete(shape.normals, axis, axis=1) * cross).sum(1) > 0.5 * np.linalg.norm(cross, axis=1)
+        turns = np.arctan2(cross[:, 1], cross[:, 0])[faces]
+        seam = np.ptp(turns, axis=1) > np.pi
+        inside = ((height > a) & (height < b) & outward)[faces].all(1)
+        wraps = np.ones(len(faces), bool) if rng.random() < 0.6 else np.cos(turns.mean(1) + rng.uniform(0, 6.28)) > -0.2
+        chosen = inside & wraps & ~seam if not (inside & wraps & seam).any() else inside & wraps
+        if chosen.any():
+            around = np.where(shape.vertex_angle > 0, shape.vertex_angle, 0.0) / (2 * np.pi)
+            uv = np.stack([2 * around, (height - a) / (b - a)], -1)
+            bodies.append(Body(vertices, normals, uv, faces[chosen], look.label, OBJECT))
+            faces = faces[~chosen]
+    # Around the axis of a body of revolution its uv shrink to a point: flat ends take theirs from above.
+    axis = 0 if abs(shape.frame[0, 1]) > 0.5 else 1
+    ends = (
+        np.abs(shape.normals[faces][..., axis].mean(1)) > 0.8
+        if shape.kind == "revolution"
+        else np.zeros(len(faces), bool)
+    )
+    if ends.any():
+        bodies.append(Body(vertices, normals, np.delete(shape.vertices, axis, axis=1), faces[ends], look.bsdf, OBJECT))
+    if not ends.all():
+        bodies.append(Body(vertices, normals, shape.uv, faces[~ends], look.bsdf, OBJECT))
+    if look.hairs is not None:
+        bodies.append(_hairs(rng, look.hairs, vertices, normals, faces, thing.size))
+    return bodies
+
+
+# --- views ---------------------------------------------------------------------------------------------------------
+
+
+def _camera(rng: np.random.Generator, vertices: np.ndarray, size: float, lifted: bool) -> Camera:
+    fov = float(rng.uniform(25, 70))
+    steep = rng.random() < 0.35
+    low = 0 if lifted else 10
+    elevation = math.radians(float(rng.uniform(55, 86) if steep else rng.uniform(low, 55)))
+    azimuth = float(rng.uniform(0, 2 * np.pi))
+    way = np.array(
+        [math.cos(elevation) * math.cos(azimuth), math.sin(elevation), math.cos(elevation) * math.sin(azimuth)]
+    )
+    fill = float(rng.uniform(0.5, 0.92))
+    roll = float(rng.uniform(-180, 180)) if steep and rng.random() < 0.5 else float(rng.normal(0, 4))
+    middle = (vertices.max(0) + vertices.min(0)) / 2
+    distance = size / math.tan(math.radians(fov) / 2)
+    for _ in range(4):
+        camera = Camera.looking(middle + way * distance, middle, fov, roll)
+        seen = render.project(camera.to_scene(vertices), fov)
+        extent = float(np.ptp(seen, axis=0).max())
+        if not np.isfinite(extent) or camera.to_scene(vertices)[:, 2].max() > -0.05 * distance:
+            distance *= 1.5
+            continue
+        distance = max(distance * (1 + 0.9 * (extent / fill - 1)), 0.55 * size)
+    camera = Camera.looking(middle + way * distance, middle, fov, roll)
+    seen = render.project(camera.to_scene(vertices), fov)
+    off = (0.5 + (1 - fill) / 2 * rng.uniform(-1, 1, 2)) - (seen.max(0) + seen.min(0)) / 2
+    span = 2 * distance * math.tan(math.radians(fov) / 2)
+    position = camera.position - span * off[0] * camera.rotation[0] + span * off[1] * camera.rotation[1]
+    position[1] = max(position[1], 0.06 * size)
+    return replace(camera, position=position)
+
+
+def _clutter(rng: np.random.Generator, reach: float, size: float) -> list[Body]:
+    """Other things beside the object: blocks and rods that stand on the ground, some in front of it."""
+    bodies = []
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.72, 0.14, 0.09, 0.05]))):
+        half = size * rng.uniform(0.05, 0.3, 3)
+        angle = float(rng.uniform(0, 2 * np.pi))
+        far = reach + float(np.hypot(half[0], half[2])) + size * float(rng.uniform(0.03, 0.5))
+        at = np.array([far * math.cos(angle), half[1] + 1e-4, far * math.sin(angle)])
+        if rng.random() < 0.5:
+            axes = _turn(UP, float(rng.uniform(0, 3)))
+            bodies.append(render.block(at, half, axes, looks.plain(rng), OTHER))
+        else:
+            r = min(half[0], half[2])
+            at[1] = r
+            bodies.append(
+                render.tube(at, at + 2 * half[1] * UP, r, looks.plain(rng), OTHER, taper=float(rng.uniform(0.5, 1.1)))
+            )
+    return bodies
+
+
+def _strikes(rng: np.random.Generator, maps: Maps) -> np.ndarray | None:
+    """Rows and columns [POINTS, 2] of object pixels with a clear normal, apart from each other; None if too few."""
+    inside = maps.mask == OBJECT
+    core = inside.copy()
+    core[1:] &= inside[:-1]
+    core[:-1] &= inside[1:]
+    core[:, 1:] &= inside[:, :-1]
+    core[:, :-1] &= inside[:, 1:]
+    ray = maps.point / np.maximum(np.linalg.norm(maps.point, axis=-1, keepdims=True), 1e-9)
+    good = np.argwhere((core if core.sum() > 60 else inside) & (-(maps.normal * ray).sum(-1) > 0.3))
+    if inside.mean() < 0.012 or len(good) < 3 * POINTS:
+        return None
+    chosen = [good[int(rng.integers(len(good)))]]
+    for _ in range(POINTS - 1):
+        gap = np.min([np.hypot(*(good - c).T) for c in chosen], axis=0)
+        weight = np.minimum(gap, 0.12 * maps.mask.shape[0])
+        chosen.append(good[int(rng.choice(len(good), p=weight / weight.sum()))])
+    return np.array(chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A picture of a thing with the truth of its pixels, and how the thing stands in the world."""
+
+    pixels: np.ndarray
+    maps: Maps
+    camera: Camera
+    rotation: np.ndarray
+    shift: np.ndarray
+    strikes: np.ndarray
+    ground: looks.Ground
+    scale_cue: bool
+    elsewhere: dict[str, bool]
+
+
+def _photos(folder: str | None) -> tuple[Path, ...]:
+    if folder is None:
+        return ()
+    found = tuple(sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")))
+    if not found:
+        raise InputError(
+            f"{folder} holds no photo (JPEG, PNG or WebP); give a folder of background photos or leave it out."
+        )
+    return found
+
+
+def look_at(world: World, index: int) -> tuple[Thing, View]:
+    """Item `index` seen: the object and one picture of it. Views that show too little of it are drawn again."""
+    thing = _thing(world, index // VIEWS)
+    rng = world.rng(2, index)
+    photos = _photos(world.photos)
+    size = thing.size
+    while True:
+        rotation, shift, grip = _pose(rng, thing)
+        vertices = thing.shape.vertices.astype(float) * size @ rotation.T + shift
+        cue = bool(rng.random() < 0.36)
+        ground = looks.ground(rng, size, cue, photos)
+        bodies = _object(rng, thing, rotation, shift)
+        if grip is not None:
+            parts, known = _supports(rng, thing, grip, (vertices.max(0) + vertices.min(0)) / 2)
+            bodies += parts
+            cue = cue or known
+        camera = _camera(rng, vertices, size, lifted=grip is not None)
+        turn = _turn(UP, float(rng.uniform(0, np.pi)))
+        far = 12 * size + 2 * float(np.linalg.norm(camera.position))
+        bodies.append(
+            render.quad(np.array([0.0, 0.0, 0.0]), far * turn[0], far * turn[2] * -1, ground.bsdf, GROUND, ground.unit)
+        )
+        bodies += _clutter(rng, float(np.hypot(vertices[:, 0], vertices[:, 2]).max()), size)
+        if rng.random() < 0.35:  # a wall behind
+            back = -camera.rotation[2] * [-1, 0, -1]
+            back = -back / max(np.linalg.norm(back), 1e-6)
+            wall = looks.ground(rng, size, False, photos)
+            side = np.cross([0.0, 1.0, 0.0], back)
+            middle = back * (float(np.hypot(vertices[:, 0], vertices[:, 2]).max()) + size * float(rng.uniform(0.3, 4)))
+            bodies.append(
+                render.quad(
+                    middle + far / 2 * UP,
+                    far * side,
+                    np.array([0, far / 2, 0]),
+                    wall.bsdf,
+                    render.BACKGROUND,
+                    wall.unit,
+                )
+            )
+        stage = render.Stage(bodies, [looks.environment(rng, photos)])
+        maps = stage.maps(camera, world.width, int(rng.integers(2**31)))
+        strikes = _strikes(rng, maps)
+        if strikes is not None:
+            break
+    light = stage.picture(camera, world.width, world.spp, int(rng.integers(2**30)), maps, thing.look.bounces)
+    pixels = render.tonemap(light, float(rng.uniform(0.35, 0.8)))
+    centre = camera.to_scene((vertices.max(0) + vertices.min(0)) / 2)
+    seen = maps.mask == OBJECT
+    inner = ((maps.point - centre) * maps.normal).sum(-1)[seen] < -0.02 * size
+    wall_seen = thing.look.clear or float(inner.mean()) > 0.01 or thing.shape.family not in _CLOSED
+    around = bool((maps.mask == GROUND).any()) if thing.support == "resting" else int((maps.mask == OTHER).sum()) > 4
+    return thing, View(
+        pixels,
+        maps,
+        camera,
+        rotation,
+        shift,
+        strikes,
+        ground,
+        cue,
+        {"support_visible": around, "wall_visible": wall_seen},
+    )
+
+
+# --- truth ---------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1)
+def _prepared(world: World, index: int, place: tuple[float, float, float]) -> Struck:
+    thing = _thing(world, index)
+    return prepare(
+        thing.shape,
+        thing.modes,
+        thing.material,
+        thing.size,
+        coating=COATINGS[thing.coating],
+        support=thing.support,
+        listener=place,
+        seed=thing.seed,
+    )
+
+
+def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
+    """Item `index` of a world as its key and the bytes of its files by ending.
+
+    The picture, its maps, the sound of the first strike (16-bit, brought to full scale: times truth["hits"][0]["scale"]
+    it is at its level again), and everything that is known.
+
+    Arrays: `frequency`, `t60` [L] and `loss_parts` [L, 4] of the lines (material, coating, support, radiation);
+    `strike_xy` [P, 2] in picture coordinates; `strike_point`, `strike_normal` [P, 3] in scene axes, metres; `gain` [P, L]
+    in Pa per newton of an ideal short pulse along the inward normal, heard from the camera; `contact_seconds` [P] of a
+    wooden mallet.
+    """
+    from ..physics.bank import render as sound_of
+
+    thing, view = look_at(world, index)
+    shape, size, material = thing.shape, thing.size, thing.material
+    row, column = view.strikes.T
+    point = view.maps.point[row, column].astype(float)
+    normal = view.maps.normal[row, column].astype(float)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    # Scene -> world -> object axes, in metres.
+    to_object = view.camera.rotation.T, view.rotation
+    placed = (point @ to_object[0].T + view.camera.position - view.shift) @ view.rotation
+    facing = normal @ view.camera.rotation @ view.rotation
+    listener = (view.camera.position - view.shift) @ view.rotation
+    struck = _prepared(world, index // VIEWS, tuple(float(v) for v in listener))
+    vertex = shape.nearest_vertex(placed / size, facing)
+    gain = struck.gain(vertex, -facing)
+    frequency, power, line = lines(struck.frequency, np.abs(gain) ** 2)
+    keep = min(LINES, len(frequency))
+    member = np.eye(len(frequency))[line]
+    eta = (struck.loss_parts.T @ member / member.sum(0)).T[:keep]
+    frequency = frequency[:keep]
+    contact = contact_seconds(MALLETS["wood"], material, struck.mass, coating=struck.coating)
+
+    rng = world.rng(3, index)
+    force = float(np.exp(rng.uniform(math.log(0.5), math.log(20))))
+    hardness = float(np.exp(rng.uniform(math.log(MALLETS["felt"]), math.log(MALLETS["steel"]))))
+    modal = hit(struck, int(vertex[0]), -facing[0], hardness=hardness)
+    sound = sound_of(modal, force, SECONDS, RATE, int(rng.integers(2**31)))
+    level = max(float(np.abs(sound.samples).max()), 1e-9)
+    depth_scale = max(float(view.maps.depth.max()), 1e-3) / 65535
+
+    noise_level, noise_seconds, noise_hz = struck.noise(contact)
+    truth: dict[str, Any] = {
+        "key": f"{world.split}-{world.seed}-{index:07d}",
+        "split": world.split,
+        "index": index,
+        "family": shape.family,
+        "invented": thing.is_invented,
+        "shape_key": shape.key,
+        "params": {k: float(v) for k, v in shape.params.items()},
+        "material": material.name,
+        "group": material.group,
+        "youngs_modulus": material.youngs_modulus,
+        "density": material.density,
+        "poisson": material.poisson,
+        "wave_speed": material.wave_speed,
+        "loss": material.loss,
+        "loss_slope": material.loss_slope,
+        "coating": thing.coating,
+        "support": thing.support,
+        "size": size,
+        "wall": shape.wall * size,
+        "hollow": bool(shape.hollow),
+        "volume": shape.volume * size**3,
+        "mass": struck.mass,
+        "f1": float(struck.frequency.min()),
+        "camera": {
+            "position": view.camera.position.tolist(),
+            "to_world": view.camera.to_world.tolist(),
+            "fov_deg": view.camera.fov_deg,
+            "height": float(view.camera.position[1]),
+        },
+        "object_to_world": {"rotation": view.rotation.tolist(), "shift": view.shift.tolist(), "size": size},
+        "evidence": {"scale_cue": view.scale_cue, "ground": view.ground.name, "clear": thing.look.clear}
+        | view.elsewhere,
+        "noise": {"level": noise_level, "seconds": noise_seconds, "hz": noise_hz, "relative": material.noise},
+        "depth_scale": depth_scale,
+        "reference_pulse": REFERENCE_PULSE,
+        "hits": [
+            {
+                "point": 0,
+                "force": force,
+                "hardness": hardness,
+                "speed": 1.0,
+                "scale": level,
+                "contact_seconds": modal.contact_seconds,
+            }
+        ],
+        "seed": world.seed,
+    }
+    arrays = {
+        "frequency": frequency.astype(np.float32),
+        "t60": (2.2 / (frequency * eta.sum(1))).astype(np.float32),
+        "loss_parts": eta.astype(np.float32),
+        "strike_xy": render.project(point, view.camera.fov_deg).astype(np.float32),
+        "strike_normal": normal.astype(np.float32),
+        "strike_point": point.astype(np.float32),
+        "gain": np.sqrt(power[:, :keep]).astype(np.float32),
+        "contact_seconds": np.full(POINTS, contact, np.float32),
+    }
+    return truth["key"], {
+        "jpg": shards.encode_jpeg(view.pixels, quality=90),
+        "depth.png": shards.encode_png(np.round(view.maps.depth / depth_scale).astype(np.uint16)),
+        "normal.png": shards.encode_png(np.round((np.clip(view.maps.normal, -1, 1) + 1) * 127.5).astype(np.uint8)),
+        "mask.png": shards.encode_png(view.maps.mask),
+        "json": shards.encode_json(truth),
+        "safetensors": shards.encode_arrays(arrays),
+        "hit0.flac": shards.encode_flac(Sound(sound.samples / level, sound.rate)),
+    }
+
+
+# --- generation ----------------------------------------------------------------------------------------------------
+
+
+def _shard(world: World, out: str, number: int, count: int) -> int:
+    """Make one whole shard; it appears under its name only when complete."""
+    first = number * PER_SHARD
+    shards.write(shard_path(Path(out), world.split, number), (item(world, i) for i in range(first, first + count)))
+    return count
+
+
+def shard_path(out: Path, split: str, number: int) -> Path:
+    """The file of shard `number`."""
+    return out / f"{split}-{number:05d}.tar"
+
+
+def generate(
+    n: int,
+    seed: int,
+    out: str | Path,
+    split: str = "train",
+    photos: str | Path | None = None,
+    workers: int | None = None,
+    width: int = 128,
+    spp: int = 12,
+    progress: bool = True,
+) -> list[Path]:
+    """Make items 0 to n - 1 of (seed, split) in the folder `out` as tar shards of 60; returns the shards' paths.
+
+    Shards that are there are kept, so a killed run goes on where it stopped; a run to a larger n adds shards (and makes
+    a last one that was not full again). The bytes do not depend on `workers` (processes; default: one per core) nor on
+    kills. A folder made with another seed, width or number of samples per pixel is refused with InputError.
+    """
+    if split not in SPLITS:
+        raise InputError(f"A split is one of {', '.join(SPLITS)}, not {split!r}.")
+    if n < 1 or width < 16 or spp < 1 or seed < 0:
+        raise InputError(
+            f"n, width ≥ 16 and spp are positive and seed is not negative; these are {n}, {width}, {spp} and {seed}."
+        )
+    if photos is not None:
+        _photos(str(photos))
+    folder = Path(out)
+    world = World(int(seed), split, int(width), int(spp), None if photos is None else str(photos))
+    _claim(folder, world)
+    sizes = {k: min(PER_SHARD, n - k * PER_SHARD) for k in range(-(-n // PER_SHARD))}
+    todo = {k: size for k, size in sizes.items() if not _complete(shard_path(folder, split, k), size)}
+    for part in folder.glob(f"{split}-*.tar.*.part"):
+        part.unlink()
+    if todo:
+        _run(
+            world,
+            folder,
+            todo,
+            sum(sizes.values()),
+            workers or len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else workers or os.cpu_count() or 1,
+            progress,
+        )
+    return [shard_path(folder, split, k) for k in sizes]
+
+
+def _complete(path: Path, count: int) -> bool:
+    import tarfile
+
+    if not path.exists():
+        return False
+    if count == PER_SHARD:
+        return True
+    with tarfile.open(path) as tar:
+        return sum(name.endswith(".json") for name in tar.getnames()) >= count
+
+
+def _claim(folder: Path, world: World) -> None:
+    """Write world.json (one entry per split), or refuse a folder that holds another world."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "world.json"
+    known: dict[str, Any] = {}
+    if path.exists():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON ({error}); choose an empty folder.") from error
+    mine = asdict(world)
+    if known.get(world.split, mine) != mine:
+        raise InputError(
+            f"{folder} holds another world ({known[world.split]}); this one is {mine}. Choose another folder."
+        )
+    if world.split not in known:
+        known[world.split] = mine
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(path)
+
+
+def _run(world: World, folder: Path, todo: dict[int, int], total: int, workers: int, progress: bool) -> None:
+    import multiprocessing
+
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(f"{world.split} pictures"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("", total=total, completed=total - sum(todo.values()))
+        if workers == 1:
+            for number, count in todo.items():
+                bar.advance(task, _shard(world, str(folder), number, count))
+            return
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+        pool = ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn"))
+        try:
+            for done in as_completed([pool.submit(_shard, world, str(folder), k, c) for k, c in todo.items()]):
+                bar.advance(task, done.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
