@@ -25,7 +25,7 @@ SCENES = {
     "wooden_bowl": ("val", 12),
     "glass_bowl": ("val", 21),
 }
-WIDTH, SAMPLES = 448, 96
+WIDTH, SAMPLES = 320, 40
 
 
 def main() -> None:
