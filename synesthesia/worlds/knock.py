@@ -1,8 +1,9 @@
 """The knock world: parametric objects of known truth, seen by a path tracer and struck by the modal engine.
 
-Item i of (seed, split) is a pure function of those three numbers. Six items share a shape (so one finite-element solve
-serves six pictures), two share an object (material, coating, support, size), and each has its own view: camera, ground,
-light. Truth is told in scene axes: the camera at the origin looking along -z, x right, y up, metres.
+Item i of (seed, split) is a pure function of those three numbers. `VIEWS` items in a row share an object (material,
+coating, support, size), `VIEWS * VARIANTS` share a shape, so one finite-element solve serves several pictures; each has
+its own view: camera, ground, light. Truth is told in scene axes: the camera at the origin looking along -z, x right,
+y up, metres.
 """
 
 from __future__ import annotations
@@ -30,15 +31,18 @@ from .render import GROUND, OBJECT, OTHER, Body, Camera, Maps
 if TYPE_CHECKING:
     from ..physics.strike import Body as Struck
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "val", "objects", "families", "combinations", "invented")
 # Never seen in training or validation: whole families, and pairs of material group and coating.
 HELD_FAMILIES = ("bell", "pan")
 HELD_COMBOS = (("metal", "fur"), ("mineral", "felt"), ("wood", "fur"), ("plastic", "felt"))
 VIEWS, VARIANTS = 1, 3
-PER_SHAPE = VIEWS * VARIANTS
 PER_SHARD = 60
 POINTS = 6
+# How often the ground shows known lengths, and how often a held thing is held by a hand (whose size is known too):
+# together less than half of all pictures carry a cue of scale.
+MEASURED_GROUND, HELD_BY_HAND = 0.36, 0.45
+SUPPORT_SHARE = {"hung": 0.25, "resting": 0.55, "held": 0.20}
 LINES = 48
 MODES = 96
 RATE, SECONDS = 48000, 1.0
@@ -92,6 +96,7 @@ class World:
     width: int
     spp: int
     photos: str | None = None
+    per_shard: int = PER_SHARD
     version: int = VERSION
 
     def rng(self, what: int, index: int) -> np.random.Generator:
@@ -142,6 +147,8 @@ def _shape(world: World, index: int) -> tuple[Shape, Modes]:
     rng = world.rng(0, index)
     names = families(world.split)
     shape = FAMILIES[names[int(rng.integers(len(names)))]](rng) if names else invented(rng)
+    # What is kept is rounded to 32 bits: solve, then take what was kept, so that a run that finds it there is the same.
+    solve(shape, MODES, cache_folder())
     return shape, solve(shape, MODES, cache_folder())
 
 
@@ -177,7 +184,7 @@ def _thing(world: World, index: int) -> Thing:
     material, looks_like, coating = _material(rng, world.split, shape.family, world.split == "combinations")
     low, high = _SIZES.get(shape.family, (0.06, 0.40))
     size = float(np.exp(rng.uniform(math.log(low), math.log(high))))
-    support = cast("Support", str(rng.choice(SUPPORTS, p=[0.25, 0.55, 0.20])))
+    support = cast("Support", str(rng.choice(SUPPORTS, p=[SUPPORT_SHARE[s] for s in SUPPORTS])))
     seed = int(rng.integers(2**31))
     look = looks.coated(rng, looks.bare(rng, looks_like, material.group, size, shape.hollow), coating, size)
     return Thing(shape, modes, material, coating, support, size, not families(world.split), seed, look)
@@ -280,7 +287,7 @@ def _supports(rng: np.random.Generator, thing: Thing, at: np.ndarray, centre: np
     side /= np.linalg.norm(side)
     third = np.cross(out, side)
     half = 0.5 * min(thing.shape.wall, 0.1) * size
-    if rng.random() < 0.45:  # a hand; fingers are about 15 mm thick
+    if rng.random() < HELD_BY_HAND:  # a hand; fingers are about 15 mm thick
         r = float(rng.uniform(0.007, 0.009))
         flesh = looks.skin(rng)
         parts = []
@@ -511,7 +518,7 @@ def look_at(world: World, index: int) -> tuple[Thing, View]:
     while True:
         rotation, shift, grip = _pose(rng, thing)
         vertices = thing.shape.vertices.astype(float) * size @ rotation.T + shift
-        cue = bool(rng.random() < 0.36)
+        cue = bool(rng.random() < MEASURED_GROUND)
         ground = looks.ground(rng, size, cue, photos)
         bodies = _object(rng, thing, rotation, shift)
         if grip is not None:
@@ -585,15 +592,13 @@ def _prepared(world: World, index: int, place: tuple[float, float, float]) -> St
 
 
 def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
-    """Item `index` of a world as its key and the bytes of its files by ending.
+    """Item `index` of a world: its key and the bytes of its files by ending.
 
-    The picture, its maps, the sound of the first strike (16-bit, brought to full scale: times truth["hits"][0]["scale"]
-    it is at its level again), and everything that is known.
-
-    Arrays: `frequency`, `t60` [L] and `loss_parts` [L, 4] of the lines (material, coating, support, radiation);
-    `strike_xy` [P, 2] in picture coordinates; `strike_point`, `strike_normal` [P, 3] in scene axes, metres; `gain` [P, L]
-    in Pa per newton of an ideal short pulse along the inward normal, heard from the camera; `contact_seconds` [P] of a
-    wooden mallet.
+    The picture, its maps, the sound of the first strike (16-bit at full scale; times truth["hits"][0]["scale"] it is at
+    its level again), and everything that is known. Arrays: `frequency`, `t60` [L] and `loss_parts` [L, 4] of the lines
+    (material, coating, support, radiation); `strike_xy` [P, 2] in picture coordinates; `strike_point`, `strike_normal`
+    [P, 3] in scene axes, metres; `gain` [P, L] in Pa per newton of an ideal short pulse along the inward normal, heard
+    from the camera; `contact_seconds` [P] of a wooden mallet.
     """
     from ..physics.bank import render as sound_of
 
@@ -701,7 +706,7 @@ def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
 
 def _shard(world: World, out: str, number: int, count: int) -> int:
     """Make one whole shard; it appears under its name only when complete."""
-    first = number * PER_SHARD
+    first = number * world.per_shard
     shards.write(shard_path(Path(out), world.split, number), (item(world, i) for i in range(first, first + count)))
     return count
 
@@ -720,52 +725,49 @@ def generate(
     workers: int | None = None,
     width: int = 128,
     spp: int = 12,
+    per_shard: int = PER_SHARD,
     progress: bool = True,
 ) -> list[Path]:
-    """Make items 0 to n - 1 of (seed, split) in the folder `out` as tar shards of 60; returns the shards' paths.
+    """Make items 0 to n - 1 of (seed, split) in the folder `out` as tar shards; returns the shards' paths.
 
     Shards that are there are kept, so a killed run goes on where it stopped; a run to a larger n adds shards (and makes
     a last one that was not full again). The bytes do not depend on `workers` (processes; default: one per core) nor on
-    kills. A folder made with another seed, width or number of samples per pixel is refused with InputError.
+    kills. `photos`: a folder of photos for grounds, walls and light. Pictures are `width` pixels square, from `spp`
+    light paths per pixel. A folder that holds another world is refused with InputError.
     """
     if split not in SPLITS:
         raise InputError(f"A split is one of {', '.join(SPLITS)}, not {split!r}.")
-    if n < 1 or width < 16 or spp < 1 or seed < 0:
+    if n < 1 or seed < 0 or not 16 <= width <= 2048 or spp < 1 or not 1 <= per_shard <= 64 or (workers or 1) < 1:
         raise InputError(
-            f"n, width ≥ 16 and spp are positive and seed is not negative; these are {n}, {width}, {spp} and {seed}."
+            f"n, spp and workers are at least 1, the seed at least 0, the width 16 to 2048 and per_shard 1 to 64; "
+            f"these are {n}, {spp}, {workers}, {seed}, {width} and {per_shard}."
         )
     if photos is not None:
         _photos(str(photos))
     folder = Path(out)
-    world = World(int(seed), split, int(width), int(spp), None if photos is None else str(photos))
+    world = World(int(seed), split, int(width), int(spp), None if photos is None else str(photos), int(per_shard))
     _claim(folder, world)
-    sizes = {k: min(PER_SHARD, n - k * PER_SHARD) for k in range(-(-n // PER_SHARD))}
+    sizes = {k: min(per_shard, n - k * per_shard) for k in range(-(-n // per_shard))}
     todo = {k: size for k, size in sizes.items() if not _complete(shard_path(folder, split, k), size)}
-    for part in folder.glob(f"{split}-*.tar.*.part"):
-        part.unlink()
+    for k in todo:  # what a kill left half-written
+        for part in folder.glob(f".{shard_path(folder, split, k).name}.*.part.tar"):
+            part.unlink(missing_ok=True)
     if todo:
-        _run(
-            world,
-            folder,
-            todo,
-            sum(sizes.values()),
-            workers or len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else workers or os.cpu_count() or 1,
-            progress,
-        )
+        _run(world, folder, todo, n, workers or os.cpu_count() or 1, progress)
     return [shard_path(folder, split, k) for k in sizes]
 
 
 def _complete(path: Path, count: int) -> bool:
+    """Whether the shard is there with at least `count` items (shards are only ever whole)."""
     import tarfile
 
     if not path.exists():
         return False
-    if count == PER_SHARD:
-        return True
-    with tarfile.open(path) as tar:
-        return sum(name.endswith(".json") for name in tar.getnames()) >= count
+    try:
+        with tarfile.open(path) as tar:
+            return sum(name.endswith(".json") for name in tar.getnames()) >= count
+    except tarfile.TarError as error:
+        raise InputError(f"{path} is not a shard ({error}); remove it or choose another folder.") from error
 
 
 def _claim(folder: Path, world: World) -> None:
