@@ -205,26 +205,35 @@ def _same_length(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
 def log_spectral_distance(
     reference: Float[np.ndarray, " n"], estimate: Float[np.ndarray, " m"], floor_db: float = FLOOR_DB
 ) -> float:
-    """Log-spectral distance in dB: the RMS over frequency of the level difference, averaged over frames.
+    """Log-spectral distance in dB: the RMS over frequency of the level difference, averaged over frames that sound.
 
-    Both spectra are floored `floor_db` below the reference's loudest bin, so silence against silence costs nothing.
-    The estimate is cut or padded with silence to the reference's length. Level counts.
-    (Gray & Markel 1976, d₂.)
+    Both spectra are floored `floor_db` below the reference's loudest bin; frames in which neither rises above the floor
+    do not count, so a long silence after a short sound earns nothing. The estimate is cut or padded with silence to
+    the reference's length. Level counts. (Gray & Markel 1976, d₂.)
     """
     a = spectrogram(reference)
     b = spectrogram(_same_length(reference, estimate))
-    floor = max(a.max() * 10.0 ** (-floor_db / 20.0), 1e-12)
-    difference = 20.0 * np.log10(np.maximum(a, floor) / np.maximum(b, floor))
+    floor = max(float(a.max()) * 10.0 ** (-floor_db / 20.0), 1e-12)
+    sounding = (np.maximum(a, b) > floor).any(axis=-1)
+    if not sounding.any():
+        return 0.0
+    difference = 20.0 * np.log10(np.maximum(a[sounding], floor) / np.maximum(b[sounding], floor))
     return float(np.sqrt((difference**2).mean(axis=-1)).mean())
 
 
 def spectrogram_l1(
     reference: Float[np.ndarray, " n"], estimate: Float[np.ndarray, " m"], *, log: bool = False
 ) -> float:
-    """Mean absolute difference of magnitude spectrograms; with `log`, of their natural logarithms (floored at 1e-5)."""
+    """Mean absolute difference of magnitude spectrograms, in units of the reference's largest magnitude.
+
+    With `log`, of their natural logarithms, floored `FLOOR_DB` below that magnitude.
+    """
     a, b = spectrogram(reference), spectrogram(_same_length(reference, estimate))
+    top = max(float(a.max()), 1e-12)
+    a, b = a / top, b / top
     if log:
-        a, b = np.log(np.maximum(a, 1e-5)), np.log(np.maximum(b, 1e-5))
+        floor = 10.0 ** (-FLOOR_DB / 20.0)
+        a, b = np.log(np.maximum(a, floor)), np.log(np.maximum(b, floor))
     return float(np.abs(a - b).mean())
 
 
@@ -241,9 +250,10 @@ def envelope(samples: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def envelope_distance(reference: Float[np.ndarray, " n"], estimate: Float[np.ndarray, " m"]) -> float:
-    """ENV: the RMS difference of the two Hilbert envelopes."""
-    difference = envelope(reference) - envelope(_same_length(reference, estimate))
-    return float(np.sqrt((difference**2).mean()))
+    """ENV: the RMS difference of the two Hilbert envelopes, in units of the reference's peak."""
+    a = envelope(reference)
+    difference = a - envelope(_same_length(reference, estimate))
+    return float(np.sqrt((difference**2).mean())) / max(float(a.max()), 1e-12)
 
 
 # ------------------------------------------------------------------------------------------------- statistics

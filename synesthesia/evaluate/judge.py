@@ -319,9 +319,10 @@ def _net(classes: int, numbers: int) -> torch.nn.Module:
                 nn.Conv2d(20, 24, 3, 2, 1),
                 nn.ReLU(),
                 nn.Flatten(),
+                nn.Dropout(0.3),
                 nn.Linear(24 * 5 * 5, 48),
             )
-            self.count = nn.Sequential(nn.Linear(numbers, 96), nn.ReLU(), nn.Dropout(0.2), nn.Linear(96, 64))
+            self.count = nn.Sequential(nn.Linear(numbers, 96), nn.ReLU(), nn.Dropout(0.3), nn.Linear(96, 64))
             self.say = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(112, 64), nn.ReLU(), nn.Linear(64, classes))
 
         def forward(self, picture: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
@@ -401,7 +402,7 @@ class Judge:
 
 
 def train_head(
-    data: Strikes, classes: int, *, epochs: int = 40, seed: int = 0
+    data: Strikes, classes: int, *, epochs: int = 30, seed: int = 0
 ) -> tuple[dict[str, torch.Tensor], tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Train one head on four shapes of five; returns its tensors, the scale of the numbers, the rows held out."""
     import torch
@@ -416,7 +417,7 @@ def train_head(
     net = _net(classes, numbers.shape[1])
     batch, n = 64, len(label)
     steps = epochs * (n // batch)
-    optimizer = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps + 1)
     net.train()
     for _ in range(epochs):
@@ -428,8 +429,8 @@ def train_head(
             tilt = 0.3 * torch.randn(len(k), 1, 1, generator=generator) * torch.linspace(-1, 1, BANDS)[None, :, None]
             floor = 1.5 - torch.empty(len(k), 1, 1).uniform_(2.2, _FLOOR_DB / 20.0, generator=generator)
             p = torch.maximum(p + tilt, floor) + 0.03 * torch.randn(p.shape, generator=generator)
-            x = x + 0.1 * torch.randn(x.shape, generator=generator)
-            loss = torch.nn.functional.cross_entropy(net(p, x), label[k], label_smoothing=0.03)
+            x = x + 0.2 * torch.randn(x.shape, generator=generator)
+            loss = torch.nn.functional.cross_entropy(net(p, x), label[k], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -437,11 +438,11 @@ def train_head(
     return {k: v.half().float() for k, v in net.state_dict().items()}, (mean, std), held
 
 
-def train(cache: Path | None = None, *, shapes: int = 420, seed: int = 0) -> Judge:
+def train(cache: Path | None = None, *, shapes: int = 360, seed: int = 0) -> Judge:
     """Train both heads on strikes of their own and measure their ceilings on shapes that they have not heard."""
     judge = Judge({}, {}, {})
     for head, labels in HEADS.items():
-        data = hear_strikes(head, shapes, 6, 2, cache)
+        data = hear_strikes(head, shapes, 8 if head == "groups" else 6, 2, cache)
         judge.tensors[head], judge.scale[head], held = train_head(data, len(labels), seed=seed)
         bare = held & data.bare
         told = judge.judge(data.picture[bare], data.numbers[bare], head).argmax(axis=1)

@@ -21,7 +21,8 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import bootstrap
-from ..senses import InputError
+from ..physics.materials import GROUPS
+from ..senses import SUPPORTS, InputError
 from . import baselines
 from .baselines import Answer, Bank, Item
 from .interventions import intervention_lines
@@ -31,6 +32,7 @@ from .protocol import (
     ENDINGS,
     MEDOIDS,
     RATE,
+    ROWS,
     SECONDS,
     SPLITS,
     Ear,
@@ -52,6 +54,7 @@ from .protocol import (
     summarise,
     take,
     think,
+    told_by,
 )
 
 RATIOS = 8  # mode ratios f_k/f_1 up to this k
@@ -133,6 +136,15 @@ def ear_line(heard: Heard, scores: Mapping[str, Mapping[str, np.ndarray]], seed:
         share.value >= 0.98,
         accuracy=mean(ours, heard.shapes, seed).record(),
         ceiling=mean(true, heard.shapes, seed).record(),
+        by_support={
+            support: {
+                "accuracy": mean(ours[at], heard.shapes[at], seed).record(),
+                "ceiling": mean(true[at], heard.shapes[at], seed).record(),
+            }
+            for support in SUPPORTS
+            for at in [np.array([i.support == support for i in heard.items])]
+            if at.any()
+        },
     )
 
 
@@ -329,9 +341,9 @@ def evaluate(
 
     splits = {name: collect(model, examples, seed) for name, examples in test.items() if examples}
     answers = {name: rows_of(heard, bank, seed) for name, heard in splits.items()}
+    told = {name: told_by(judge, rows) for name, rows in answers.items()}
     scores = {
-        name: {r: score(heard.items, given, judge) for r, given in answers[name].items()}
-        for name, heard in splits.items()
+        name: {r: score(heard.items, answers[name][r], told[name][r]) for r in ROWS} for name, heard in splits.items()
     }
     heard, scored = splits["objects"], scores["objects"]
 
@@ -377,28 +389,26 @@ def evaluate(
         "splits": {
             name: {r: summarise(splits[name].items, s, seed) for r, s in rows.items()} for name, rows in scores.items()
         },
-        "by_ear_confusion": {r: confusion(heard.items, answers["objects"][r], judge) for r in ("truth", "model")},
+        "by_ear_confusion": {r: confusion(heard.items, told["objects"][r]) for r in ("truth", "model")},
         "photos": photos_beside,
         "bench": bench,
     }
-    report.write(out, result, showcase(splits, answers, bank, judge), gallery)
+    report.write(out, result, showcase(splits, answers, told, bank), gallery)
     return result
 
 
-def confusion(items: Sequence[Item], answers: Sequence[Answer], judge: Ear) -> dict[str, dict[str, int]]:
+def confusion(items: Sequence[Item], told: Sequence[str]) -> dict[str, dict[str, int]]:
     """How often each true group is heard as each group."""
-    told = judge.groups([a.sound for a in answers])
-    labels = judge.labels("groups")
     return {
-        a: {b: sum(i.group == a and t == b for i, t in zip(items, told, strict=True)) for b in labels} for a in labels
+        a: {b: sum(i.group == a and t == b for i, t in zip(items, told, strict=True)) for b in GROUPS} for a in GROUPS
     }
 
 
 def showcase(
     splits: Mapping[str, Heard],
     answers: Mapping[str, Mapping[str, list[Answer]]],
+    told: Mapping[str, Mapping[str, list[str]]],
     bank: Bank,
-    judge: Ear,
     each: int = 4,
 ) -> list[dict[str, Any]]:
     """A few pictures of every split with what can be heard: truth, model, KNN medoid, cascade and its caption."""
@@ -406,8 +416,7 @@ def showcase(
     for name, heard in splits.items():
         for k in np.linspace(0, len(heard.items) - 1, min(each, len(heard.items))).astype(int):
             caption = bank.captions(heard.pooled[k : k + 1])[0]
-            sounds = {r: answers[name][r][k].sound for r in ("truth", "model", "knn3", "cascade")}
-            told = judge.groups(list(sounds.values()))
+            rows = ("truth", "model", "knn3", "cascade")
             i = heard.items[k]
             shown.append(
                 {
@@ -417,7 +426,7 @@ def showcase(
                     "truth": f"{i.material} {i.family}, {100 * i.size:.0f} cm, {i.support}, "
                     f"coating: {i.coating}, {i.f1:.0f} Hz",
                     "caption": " ".join(caption.values()),
-                    "sounds": {r: (s, g) for (r, s), g in zip(sounds.items(), told, strict=True)},
+                    "sounds": {r: (answers[name][r][k].sound, told[name][r][k]) for r in rows},
                 }
             )
     return shown

@@ -240,15 +240,23 @@ def modes_of(item: Item, a: Answer) -> tuple[np.ndarray, ...]:
     )  # fmt: skip
 
 
-def score(items: Sequence[Item], answers: Sequence[Answer], judge: Ear) -> dict[str, Float[np.ndarray, " n"]]:
-    """Every measure of every answer, NaN where an answer has no modes (silence, noise).
+def told_by(judge: Ear, rows: Mapping[str, Sequence[Answer]]) -> dict[str, list[str]]:
+    """The group that the judge hears in every answer of every row; a sound that several rows play is heard once."""
+    sounds = {id(a.sound): a.sound for answers in rows.values() for a in answers}
+    told = dict(zip(sounds, judge.groups(list(sounds.values())), strict=True))
+    return {row: [told[id(a.sound)] for a in answers] for row, answers in rows.items()}
+
+
+def score(
+    items: Sequence[Item], answers: Sequence[Answer], groups: Sequence[str]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Every measure of every answer, NaN where an answer has no modes (silence, noise). `groups`: what was heard.
 
     `right` (by ear, 0 or 1), `f1` (|cents|), `decay` (median over octaves), `mode_distance`, `mode_distance_aligned`
     (octaves), `matched` (share of the audible true modes with a partner within 100 cents once f_1 is aligned), `lsd`,
     `lsd_aligned` (dB), `l1`, `log_l1`, `env`.
     """
     out: dict[str, list[float]] = {k: [] for k in MEASURES}
-    groups = judge.groups([a.sound for a in answers])
     for i, a, group in zip(items, answers, groups, strict=True):
         true = i.sound.mono
         guess = a.sound.mono

@@ -143,9 +143,9 @@ def _jpeg(image: Image) -> str:
 
 def _audio(sound: Sound) -> str:
     """A player; a sound beyond full scale is turned down to it, and quieter ones are left as they are."""
-    peak = float(np.abs(sound.samples).max(initial=0.0))
-    level = Sound(np.asarray(sound.samples) / max(peak, 1.0), sound.rate)
-    wav = media.encode_wav(media.resample(level, 24_000))
+    small = media.resample(sound, 24_000)
+    peak = float(np.abs(small.samples).max(initial=0.0))
+    wav = media.encode_wav(Sound(small.samples / np.float32(max(peak, 1.0)), small.rate))
     return f"<audio controls preload=none src='data:audio/wav;base64,{base64.b64encode(wav).decode()}'></audio>"
 
 
