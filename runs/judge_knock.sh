@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about 12 minutes on one core. Trains the audio-only judge of material and prints its ceilings.
+# Cost: about 10 minutes on one core. Trains the audio-only judge of material and prints its ceilings.
 # It leaves tests/judge.safetensors, with which `make test` checks the shipped weights by ear.
 set -eu
 cd "$(dirname "$0")/.."

@@ -344,6 +344,12 @@ def test_a_caption_that_fits_nothing_loses_words_until_it_fits(known) -> None:
     assert known.cascade(caption | {"material": "unobtainium"}) in known.items
 
 
+def test_a_medoid_is_struck_with_the_force_that_is_given(known) -> None:
+    one = known.items[0]
+    assert baselines.answer(one, 2 * one.force).sound.samples == pytest.approx(2 * one.sound.samples)
+    assert baselines.answer(one, one.force).sound is one.sound
+
+
 def test_blends_are_called_by_their_nearer_end(known) -> None:
     one = dataclasses.replace(known.items[0], material="glass~steel:0.30")
     assert one.material_word == "glass"

@@ -138,9 +138,12 @@ def struck(
     return np.abs(np.asarray(gain) * contact_spectrum(np.asarray(frequency), contact))
 
 
-def answer(source: Item) -> Answer:
-    """A real strike as an answer."""
-    return Answer(source.frequency, source.t60, source.gain, source.sound)
+def answer(source: Item, force: float) -> Answer:
+    """A real strike as an answer, at another force: sound is linear in force, and the force is given to every row."""
+    if force == source.force:
+        return Answer(source.frequency, source.t60, source.gain, source.sound)
+    scaled = Sound(source.sound.samples * np.float32(force / source.force), source.sound.rate)
+    return Answer(source.frequency, source.t60, source.gain, scaled)
 
 
 # ---------------------------------------------------------------------------------------------- learning from features

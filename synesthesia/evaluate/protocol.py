@@ -222,12 +222,12 @@ def rows_of(heard: Heard, bank: Bank, seed: int) -> dict[str, list[Answer]]:
     return {
         "silence": [baselines.silence(i) for i in items],
         "noise": [baselines.noise(i, seed + k) for k, i in enumerate(items)],
-        "shuffled": [baselines.answer(items[int(k)]) for k in order],
-        "material_medoid": [baselines.answer(bank.group_medoid(i.group)) for i in items],
-        "knn3": [baselines.answer(bank.nearest(p)) for p in heard.pooled],
-        "cascade": [baselines.answer(bank.cascade(c)) for c in captions],
+        "shuffled": [baselines.answer(items[int(k)], i.force) for i, k in zip(items, order, strict=True)],
+        "material_medoid": [baselines.answer(bank.group_medoid(i.group), i.force) for i in items],
+        "knn3": [baselines.answer(bank.nearest(p), i.force) for i, p in zip(items, heard.pooled, strict=True)],
+        "cascade": [baselines.answer(bank.cascade(c), i.force) for i, c in zip(items, captions, strict=True)],
         "oracle": [bank.oracle(i) for i in items],
-        "truth": [baselines.answer(i) for i in items],
+        "truth": [baselines.answer(i, i.force) for i in items],
         "model": model_answers(heard),
     }
 
@@ -289,7 +289,7 @@ MEASURES = (
     "right", "f1", "decay", "mode_distance", "mode_distance_aligned", "matched", "lsd", "lsd_aligned", "l1", "log_l1",
     "env",
 )  # fmt: skip
-MEDIANS = ("f1", "decay")
+MEDIANS = ("f1", "decay", "l1", "env")
 
 
 def aligned(true: np.ndarray, guess: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:

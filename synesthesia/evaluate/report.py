@@ -76,6 +76,8 @@ def page(
         + f"; baselines draw from {protocol['pictures_train']} training pictures.</p>",
         _judge(result["judge"]),
         _table(result["table"]),
+        "<h2>Beside the table</h2>",
+        *(_beside(name, result.get(name)) for name in ("pitch", "codebook", "interventions", "photos", "bench")),
         "<h2>Every row, every split</h2>",
         *(_rows(split, rows) for split, rows in result["splits"].items()),
         "<h2>Look and listen</h2><div class=cards>",
@@ -119,6 +121,23 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> str:
         for x in lines
     )
     return f"<table>{head}{rows}</table>"
+
+
+def _beside(name: str, numbers: object) -> str:
+    """The estimates and single numbers of a part of the report as a list; what is neither is left to report.json."""
+    found: list[str] = []
+
+    def walk(path: str, value: object) -> None:
+        if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
+            found.append(f"<li>{_text(path)}: {_interval(value)}")
+        elif isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(f"{path}, {key}" if path else str(key), inner)
+        elif isinstance(value, (int, float)):
+            found.append(f"<li>{_text(path)}: {_number(value)}")
+
+    walk("", numbers)
+    return f"<details><summary>{_text(name)}</summary><ul>{''.join(found)}</ul></details>" if found else ""
 
 
 def _rows(split: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
