@@ -46,7 +46,7 @@ def test_lines_rise_and_decay_obeys_the_loss_factor(physics: Physics) -> None:
 
 def test_material_loss_is_a_power_law_when_nothing_else_damps(physics: Physics) -> None:
     bare = dataclasses.replace(physics, extra_loss=np.full((3, len(ANCHORS)), 1e-12), loss_slope=np.full(3, -0.5))
-    expected = np.minimum(bare.loss[:, None] * (np.clip(bare.frequency, 20, 24000) / 1000) ** -0.5, 1.0)
+    expected = bare.loss[:, None] * (np.clip(bare.frequency, 20, 24000) / 1000) ** -0.5
     np.testing.assert_allclose(bare.total_loss, expected, rtol=1e-6)
 
 
@@ -62,8 +62,7 @@ def test_interventions_are_physics(physics: Physics) -> None:
     np.testing.assert_allclose(physics.with_(mass=2).youngs_modulus, physics.youngs_modulus)
     np.testing.assert_allclose(physics.with_(stiffness=3).youngs_modulus, 3 * physics.youngs_modulus)
     np.testing.assert_allclose(physics.with_(size=2).mass, 8 * physics.mass)
-    light = physics.total_loss < 0.4
-    np.testing.assert_allclose((physics.with_(damping=2).t60 / physics.t60)[light], 0.5)
+    np.testing.assert_allclose(physics.with_(damping=2).t60 / physics.t60, 0.5)
     there_and_back = physics.with_(mass=2, size=3, damping=1.5).with_(mass=1 / 2, size=1 / 3, damping=1 / 1.5)
     np.testing.assert_allclose(there_and_back.frequency, physics.frequency)
     np.testing.assert_allclose(there_and_back.gain, physics.gain)

@@ -137,7 +137,7 @@ class Physics:
         extra = np.stack(
             [np.exp(np.interp(np.log(row), grid, np.log(e))) for row, e in zip(f, self.extra_loss, strict=True)]
         )
-        return np.minimum(self.damping[:, None] * (matter + extra), 1.0)
+        return self.damping[:, None] * (matter + extra)
 
     @property
     def t60(self) -> Float[np.ndarray, "n lines"]:

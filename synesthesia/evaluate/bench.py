@@ -33,7 +33,8 @@ class Timing:
 def knock(repeats: int = 15) -> list[Timing]:
     """Time a click, a new picture, the whole command, and the modes of a body (the last need the extra `worlds`)."""
     with resources.as_file(resources.files("synesthesia") / "demo") as folder:
-        name, at = next(iter(json.loads((folder / "clicks.json").read_text()).items()))
+        name, (x, y) = next(iter(json.loads((folder / "clicks.json").read_text()).items()))
+        at = (x, y)
         photo, path = media.read_image(folder / name), folder / name
         system = verbs.load()
         pixels = np.array(photo.pixels)
@@ -68,7 +69,7 @@ def _time(what: str, work: Callable[[], object], floor_ms: float, aim_ms: float,
     return Timing(what, 1000 * statistics.median(seconds), floor_ms, aim_ms, repeats)
 
 
-def _command(photo: Path, at: list[float]) -> None:
+def _command(photo: Path, at: tuple[float, float]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "synesthesia.cli", "knock", str(photo), "--at", f"{at[0]},{at[1]}"]
         subprocess.run([*command, "-o", str(Path(folder) / "a.wav")], check=True, stdout=subprocess.DEVNULL)

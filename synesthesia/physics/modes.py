@@ -270,7 +270,7 @@ def _shift(shape: Shape) -> float:
 
 def _thin(shape: Shape) -> bool:
     """Elements much longer than thick: reduced integration of the stiffness keeps them from locking in bending."""
-    return shape.wall < 0.25
+    return bool(shape.wall < 0.25)
 
 
 # ------------------------------------------------------------------------------------------------ bodies of revolution

@@ -58,7 +58,7 @@ def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[t
 def ask(teacher: Path, photos: Sequence[Path], each: int, size: int, seed: int, cache: Path) -> Lessons:
     """The teacher's answers for `each` crops of every photo, kept in `cache`."""
     if not cache.exists():
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]
 
         net = Interpreter(str(teacher), experimental_preserve_all_tensors=True, num_threads=1)
         net.allocate_tensors()

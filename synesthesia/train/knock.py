@@ -158,7 +158,7 @@ def world_loss(
         return torch.from_numpy(np.ascontiguousarray(x[r]))
 
     matter, scalars = t(world.matter), t(world.scalars)
-    loss["matter"] = 0.15 * mixture_loss(o, matter).mean()
+    loss["matter"] = 0.5 * mixture_loss(o, matter).mean()
     unknown = torch.from_numpy(~know_size[on.numpy()]).float()
     std = o["log_size_std"].exp()
     miss = (o["log_size"] - scalars[:, 0]) / std
@@ -303,7 +303,7 @@ def photo_loss(
     support = np.where(rng.random(count) < 0.5, rng.integers(0, 3, count), -1)
     given = given_vector(count, np.exp(rng.normal(0.2, 0.1, count)), None, None, support)
     o = model.thinker(model.eyes(x.contiguous(memory_format=torch.channels_last)), torch.from_numpy(click), given)
-    return {"photos": 0.3 * mixture_loss(o, target).mean(), "photos_struck": 0.1 * F.softplus(-o["struck"]).mean()}
+    return {"photos": 0.6 * mixture_loss(o, target).mean(), "photos_struck": 0.1 * F.softplus(-o["struck"]).mean()}
 
 
 class Trained(nn.Module):
@@ -369,7 +369,7 @@ def adapt(
     # The ears, the codebook and the code's direction are learned later, from what the tokens have become.
     late = {id(p) for m in (model.ears, model.thinker.code) for p in m.parameters()} | {id(model.thinker.codebook)}
     rest = [p for p in trained.parameters() if id(p) not in ids | late]
-    groups: list[dict[str, object]] = [{"params": slow, "lr": 0.5 * lr}, {"params": rest, "lr": lr}]
+    groups: list[dict[str, object]] = [{"params": slow, "lr": lr}, {"params": rest, "lr": lr}]
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
     return model
 
@@ -567,7 +567,7 @@ def train(
         loop = LoopConfig(steps=run.eye_steps, lr=3e-3, seed=run.seed)
         student = distil(lessons, model.config.eyes, loop, 64, out / "eyes")
         model.eyes = student.eyes
-    adapt(model, seen, out / "world", run, run.world_steps, 1.2e-3, lessons=lessons, student=student)
+    adapt(model, seen, out / "world", run, run.world_steps, 6e-4, lessons=lessons, student=student)
     finish(model, seen, validation, out / "world-codes", run, None)
     model.save(out / ("unlabelled" if photos is not None and teacher is not None else "simulation"))
     if photos is None:
@@ -580,7 +580,7 @@ def train(
         out / "photos",
         run,
         run.photo_steps,
-        6e-4,
+        4e-4,
         lessons=lessons,
         student=student,
         photos=real,

@@ -1,0 +1,115 @@
+"""The weights that ship, on two fixed shards of a seed that no training uses: do they still do what their card says?
+
+The bounds are the measured figures with room for another machine's arithmetic, not the aims: a change that makes the
+shipped model worse must be noticed. The figures themselves come from `runs/evaluate_knock.sh`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synesthesia import hub, shards
+from synesthesia.bridges.knock import LINES, Knock, Physics
+from synesthesia.evaluate.judge import Judge
+from synesthesia.physics.materials import GROUPS
+from synesthesia.senses import Example
+
+HERE = Path(__file__).parent
+ENDINGS = {"jpg", "json", "safetensors"}
+
+
+@pytest.fixture(scope="module")
+def knock() -> Knock:
+    return Knock.load(hub.resolve("knock/tiny"))
+
+
+@pytest.fixture(scope="module")
+def items() -> list[Example]:
+    return [e for name in ("objects", "combinations") for e in shards.examples(HERE / f"{name}.tar", only=ENDINGS)]
+
+
+def _truth(items: list[Example], name: str) -> np.ndarray:
+    return np.array([float(str(e.truth[name])) for e in items])
+
+
+@pytest.fixture(scope="module")
+def given(knock: Knock, items: list[Example]) -> Physics:
+    """Struck at the first point, with size, wall and support told."""
+    points = np.array([e.arrays["strike_xy"][0] for e in items], np.float32)
+    size, wall = (_truth(items, name).astype(np.float32) for name in ("size", "wall"))
+    supports = [str(e.truth["support"]) for e in items]
+    return knock.think(knock.see([e.image for e in items]), points, size_m=size, wall_m=wall, support=supports)
+
+
+@pytest.fixture(scope="module")
+def free(knock: Knock, items: list[Example]) -> Physics:
+    """Struck at the first point, from the picture alone."""
+    points = np.array([e.arrays["strike_xy"][0] for e in items], np.float32)
+    return knock.think(knock.see([e.image for e in items]), points)
+
+
+def _first(items: list[Example]) -> np.ndarray:
+    return np.array([e.arrays["frequency"][0] for e in items])
+
+
+def test_rise_of_the_modes(given: Physics, items: list[Example]) -> None:
+    """Mode ratios f_k/f₁, k ≤ 8, are nearer than what an average body has."""
+    errors, plain = [], []
+    ratios = [
+        np.log2(e.arrays["frequency"][1:8] / e.arrays["frequency"][0]) for e in items if len(e.arrays["frequency"]) > 8
+    ]
+    middle = np.median(ratios, axis=0)
+    for e, f in zip(items, given.frequency, strict=True):
+        if len(e.arrays["frequency"]) > 8:
+            true = np.log2(e.arrays["frequency"][1:8] / e.arrays["frequency"][0])
+            errors.append(np.abs(np.log2(f[1:8] / f[0]) - true))
+            plain.append(np.abs(middle - true))
+    assert np.median(errors) < np.median(plain)
+
+
+def test_hollow_and_solid(free: Physics, items: list[Example]) -> None:
+    told = free.hollow > 0.5
+    assert np.mean(told == np.array([bool(e.truth["hollow"]) for e in items])) > 0.65
+
+
+def test_support_is_seen(free: Physics, items: list[Example]) -> None:
+    names = np.array(["hung", "resting", "held"])[free.support_probs.argmax(1)]
+    right = names == np.array([e.truth["support"] for e in items])
+    assert right.mean() > 0.5
+
+
+def test_what_was_clicked_is_an_object(free: Physics) -> None:
+    assert np.mean(free.struck == "object") > 0.9
+
+
+def test_interventions_sound_as_physics_says(free: Physics) -> None:
+    for change, cents in (({"mass": 2.0}, -600), ({"stiffness": 2.0}, 600), ({"size": 2.0}, -1200)):
+        np.testing.assert_allclose(1200 * np.log2(free.with_(**change).frequency / free.frequency), cents, atol=1e-6)
+    np.testing.assert_allclose(free.with_(damping=2.0).t60, free.t60 / 2)
+
+
+def test_every_answer_is_a_body(free: Physics, given: Physics) -> None:
+    for physics in (free, given):
+        assert physics.frequency.shape[1] == LINES
+        for name in ("frequency", "t60", "gain", "mass", "youngs_modulus", "log_f1_std"):
+            values = getattr(physics, name)
+            assert np.isfinite(values).all()
+            assert name == "log_f1_std" or (values > 0).all()
+
+
+def test_pitch_interval_is_honest(free: Physics, items: list[Example]) -> None:
+    """The 80 % interval holds 70–90 % of unseen objects, with room for n."""
+    half = 1.2816 * free.log_f1_std
+    inside = np.abs(free.log_f1_mean - np.log(_first(items))) < half
+    assert 0.62 < inside.mean() < 0.95
+
+
+def test_sounds_have_a_group_to_the_ear(knock: Knock, free: Physics) -> None:
+    """The judge hears more than one material among the sounds: the model does not say the same of everything."""
+    judge = Judge.load(HERE / "judge.safetensors")
+    heard = judge.hear(knock.sound(free, 5.0, seconds=1.0), "groups").argmax(axis=1)
+    assert len(np.unique(heard)) >= 3
+    assert np.bincount(heard, minlength=len(GROUPS)).max() < 0.8 * len(heard)
