@@ -69,11 +69,6 @@ class Seen:
         """One vector for the whole picture (mean of the two deepest maps)."""
         return torch.cat([m.mean((1, 2)) for m in self.maps[1:]]).numpy()
 
-    def at(self, x: float, y: float) -> Float[np.ndarray, " width"]:
-        """The features at a point, interpolated, of all three maps."""
-        grid = torch.tensor([[[[2 * x - 1, 2 * y - 1]]]], dtype=torch.float32)
-        return torch.cat([F.grid_sample(m[None], grid, align_corners=False)[0, :, 0, 0] for m in self.maps]).numpy()
-
 
 @dataclass(frozen=True, eq=False)
 class Physics:
@@ -326,8 +321,6 @@ def given_vector(n: int, aspect: Any, size_m: Any = None, wall_m: Any = None, su
 
 class Knock(nn.Module):
     """`knock/tiny`: eyes, thinker, the codebook's ears, and the modal bank that turns physics into sound."""
-
-    source, target = "image", "sound"
 
     def __init__(self, config: KnockConfig | None = None) -> None:
         super().__init__()

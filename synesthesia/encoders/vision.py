@@ -21,8 +21,6 @@ from ..senses import Image
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-SPACE = "eyes-tiny"
-
 
 @dataclass(frozen=True)
 class EyesConfig:

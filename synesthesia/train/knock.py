@@ -334,7 +334,7 @@ class KnockRun:
 
 
 def tiny() -> KnockRun:
-    """The run that made `knock/tiny`: about two hours on two CPU cores."""
+    """The run meant for `knock/tiny`; its first weights were cut short and took detours (docs/log.md)."""
     return KnockRun()
 
 

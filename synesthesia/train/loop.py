@@ -39,7 +39,6 @@ def fit(
     folder: Path,
     *,
     groups: list[dict[str, object]] | None = None,
-    validate: Callable[[int], str] | None = None,
 ) -> nn.Module:
     """Train `model` in place and return it holding the averaged weights.
 
@@ -90,11 +89,8 @@ def fit(
             last = step + 1 == config.steps
             if last or (step + 1) % config.checkpoint_every == 0:
                 _keep(path, model, average, optimiser, parameters, step + 1)
-                note = validate(step + 1) if validate else ""
                 bar.console.print(
-                    f"{folder.name} step {step + 1}: "
-                    + " ".join(f"{k} {v:.4f}" for k, v in running.items())
-                    + f" {note}"
+                    f"{folder.name} step {step + 1}: " + " ".join(f"{k} {v:.4f}" for k, v in running.items())
                 )
     model.load_state_dict(average)
     return model.eval()
