@@ -3,8 +3,9 @@
 #
 #   runs/evaluate_knock.sh TRAIN_WORLD PHOTOS [MODEL [OUT]]
 #
-# TRAIN_WORLD: shards of the split train that the model learned from. PHOTOS: one folder per material. The test worlds
-# are made where they are missing (WORLD, default worlds/test); TEST_SEED is one that no training uses.
+# TRAIN_WORLD: shards of the split train that the model learned from. PHOTOS: one folder per material. STAGES: the folder
+# where runs/knock_tiny.sh left its stages, for the rows "simulation only" and "unlabelled photos". The test worlds are
+# made where they are missing (WORLD, default worlds/test); TEST_SEED is one that no training uses.
 set -eu
 cd "$(dirname "$0")/.."
 train=$1 photos=$2 model=${3:-knock/tiny} out=${4:-reports/knock}
@@ -15,4 +16,5 @@ for split in objects families combinations invented; do
 done
 [ -f tests/judge.safetensors ] || runs/judge_knock.sh
 .venv/bin/synesthesia evaluate knock --world "$world" --train-world "$train" --judge tests/judge.safetensors \
-    --photos "$photos" --model "$model" ${PAIRS:+--pairs} -o "$out"
+    --photos "$photos" --model "$model" \
+    ${STAGES:+--simulation "$STAGES/simulation" --unlabelled "$STAGES/unlabelled"} -o "$out"

@@ -276,7 +276,9 @@ def evaluate_knock(
     judge: Path,
     output: _OUT = Path("report"),
     photos: Path | None = None,
-    pairs: bool = False,
+    learned: Literal["simulation", "unlabelled", "pairs"] = "pairs",
+    simulation: Path | None = None,
+    unlabelled: Path | None = None,
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None,
     seed: int = 0,
     model: str = "knock/tiny",
@@ -290,7 +292,9 @@ def evaluate_knock(
         judge: The audio-only judge of material (made by runs/judge_knock.sh).
         output: The folder for the report.
         photos: Real photos, one folder per material.
-        pairs: The model was trained with real photos paired with sounds of their material.
+        learned: What the model had of such photos: none, photos without labels, photos paired with sounds.
+        simulation: A model that had none, to be measured on the photos as well.
+        unlabelled: A model that had photos without labels, to be measured on the photos as well.
         n: At most so many pictures per split.
         seed: Of the bootstrap and the baselines.
         model: The model to measure: knock/tiny, a folder, hf:user/repo@commit.
@@ -301,6 +305,8 @@ def evaluate_knock(
 
     timings = None if bench is None else json_format.loads(media.read_bytes(bench, 2**20))
     measured = verbs.load(knock=model).model("knock")
+    less = {"simulation": simulation, "unlabelled": unlabelled}
+    stages = {name: verbs.load(knock=str(path)).model("knock") for name, path in less.items() if path is not None}
     result = room.evaluate(
         measured,
         world,
@@ -311,7 +317,8 @@ def evaluate_knock(
         n=n,
         seed=seed,
         row=model,
-        pairs=pairs,
+        learned=learned,
+        stages=stages,
         bench=timings,
     )
     print(f"{len(result['table'])} figures in {output}/report.json; listen in {output}/page.html")
@@ -339,7 +346,6 @@ def train_knock(
     output: _OUT,
     photos: Path | None = None,
     teacher: Path | None = None,
-    unlabelled: Path | None = None,
 ) -> int:
     """Train a knock model; every stage resumes after a kill.
 
@@ -347,13 +353,12 @@ def train_knock(
         world: A folder of shards of the split train.
         validation: A folder of shards of the split val.
         output: The folder for checkpoints; the last is in final/.
-        photos: Real photos, one folder per material, paired with sounds of that material.
+        photos: Real photos, one folder per material, looked at and then paired with sounds of that material.
         teacher: A TensorFlow Lite image network to learn seeing from.
-        unlabelled: Photos without labels to learn seeing on.
     """
     from .train import knock as room
 
-    print(room.train(world, validation, output, photos=photos, teacher=teacher, unlabelled=unlabelled))
+    print(room.train(world, validation, output, photos=photos, teacher=teacher))
     return 0
 
 

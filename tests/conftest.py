@@ -93,7 +93,7 @@ class FakeKnock:
             frequency=hz.astype(float), t60=np.full((n, 1), 0.5), gain=np.array(seen)[:, None] * 0.01,
             code=np.zeros(n, int), code_probs=np.eye(16)[[0] * n], wave_speed=5000 * one, density=2500 * one,
             loss=0.01 * one, size_m=0.2 * one if size_m is None else size_m, wall_m=0.01 * one, hollow=one,
-            support_probs=np.eye(3)[[1] * n], struck=np.array(["object"] * n), prototypes=np.zeros((16, 7)),
+            support_probs=np.eye(3)[[1] * n], struck=np.array(["object"] * n), prototypes=np.zeros((16, 9)),
         )  # fmt: skip
 
     def sound(

@@ -11,7 +11,8 @@ import torch
 
 from synesthesia.bridges.knock import ANCHORS, LINES, Knock, KnockConfig, Physics, given_vector
 from synesthesia.encoders.vision import EyesConfig
-from synesthesia.senses import Image, InputError
+from synesthesia.physics.materials import COATINGS, MATERIALS, loss_parts
+from synesthesia.senses import SUPPORTS, Image, InputError
 
 SMALL = KnockConfig(EyesConfig(64, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1)
 
@@ -45,9 +46,24 @@ def test_lines_rise_and_decay_obeys_the_loss_factor(physics: Physics) -> None:
 
 
 def test_material_loss_is_a_power_law_when_nothing_else_damps(physics: Physics) -> None:
-    bare = dataclasses.replace(physics, extra_loss=np.full((3, len(ANCHORS)), 1e-12), loss_slope=np.full(3, -0.5))
+    nothing = np.full((3, len(ANCHORS)), 1e-12)
+    hung = np.eye(3)[[0, 0, 0]]
+    bare = dataclasses.replace(physics, extra_loss=nothing, loss_slope=np.full(3, -0.5), support_probs=hung)
     expected = bare.loss[:, None] * (np.clip(bare.frequency, 20, 24000) / 1000) ** -0.5
     np.testing.assert_allclose(bare.total_loss, expected, rtol=1e-6)
+
+
+def test_a_table_and_a_hand_damp_as_the_worlds_say(physics: Physics) -> None:
+    steel = MATERIALS["steel"]
+    one = np.ones(3)
+    same = dataclasses.replace(
+        physics, extra_loss=np.full((3, len(ANCHORS)), 1e-12), support_probs=np.eye(3),
+        loss=steel.loss * one, loss_slope=steel.loss_slope * one,
+        rest_loss=steel.rest_loss * one, rest_slope=steel.rest_slope * one,
+    )  # fmt: skip
+    for k, support in enumerate(SUPPORTS):
+        parts = loss_parts(steel, COATINGS["none"], support, np.clip(same.frequency[k], 20, 24000))
+        np.testing.assert_allclose(same.total_loss[k], sum(parts.values()), rtol=1e-6)
 
 
 def _cents(a: Physics, b: Physics) -> np.ndarray:
@@ -72,6 +88,7 @@ def test_a_code_replaces_the_material_and_keeps_the_shape(physics: Physics) -> N
     swapped = physics.with_(code=3)
     np.testing.assert_allclose(swapped.shape_frequency, physics.shape_frequency)
     np.testing.assert_allclose(swapped.loss, physics.prototypes[3, 2])
+    np.testing.assert_allclose(swapped.rest_slope, physics.prototypes[3, 5])
     assert (swapped.code == 3).all()
     with pytest.raises(InputError, match="codes go from 0 to 15"):
         physics.with_(code=16)

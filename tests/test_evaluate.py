@@ -438,10 +438,11 @@ def test_photos_are_split_by_blocks_and_judged(tmp_path, world) -> None:
             Pil.fromarray(pixels.astype(np.uint8)).save(tmp_path / material / f"{material}{number}.jpg")
     found = photos.find(tmp_path)
     assert sorted({int(p.path.stem[len(p.material) :]) for p in found if p.held_out}) == [1, 15, 101, 119]
-    result, beside = photos.photo_lines(TruthModel(world["train"]), tmp_path, HonestEar([]), 0, False, None)
+    result, beside = photos.photo_lines(TruthModel(world["train"]), tmp_path, HonestEar([]), 0, "simulation", None)
     # The stub judge always says "glass": a fifth is right.
-    assert result[0]["value"] == pytest.approx(0.2)
-    assert (result[0]["n"], result[0]["objects"]) == (20, 10)
+    assert result["value"] == pytest.approx(0.2)
+    assert result["met"] == {"floor": False, "aim": False}
+    assert (result["n"], result["objects"]) == (20, 10)
     assert beside["hand_features"]["value"] > 0.4  # fifteen photos to learn from, one colour to each
     (tmp_path / "glass" / "nameless.jpg").write_bytes((tmp_path / "glass" / "glass1.jpg").read_bytes())
     with pytest.raises(InputError, match="no number"):

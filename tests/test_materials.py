@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synesthesia.physics.materials import COATINGS, GROUPS, MATERIALS, blend, decay_rate, loss_parts, t60
+from synesthesia.physics.materials import COATINGS, GROUPS, MATERIALS, blend, decay_rate, loss_parts, named, t60
 
 NONE = COATINGS["none"]
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "physics" / "tdw_modal_tables"
@@ -106,3 +106,12 @@ def test_calibration_agrees_with_the_measured_tables() -> None:
         f = np.concatenate([v for v, _ in tables[table]])
         ours = np.median(sum(loss_parts(MATERIALS[name], NONE, "resting", f).values()))
         assert ours == pytest.approx(measured, rel=0.2), name
+
+
+def test_a_blend_is_found_by_its_name() -> None:
+    made = blend(MATERIALS["steel"], MATERIALS["cork"], 0.25)
+    assert named(made.name) == made
+    assert named("glass") is MATERIALS["glass"]
+    for wrong in ("unobtainium", "steel~unobtainium:0.2", "steel~cork:much", "steel~cork:3"):
+        with pytest.raises(ValueError, match="names no material"):
+            named(wrong)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from synesthesia.bridges.knock import ANCHORS, LINES
-from synesthesia.train import knock
+from synesthesia.bridges.knock import ANCHORS, LINES, Knock
+from synesthesia.train import codebook, knock, knock_data
 from synesthesia.train.loop import LoopConfig, fit
 
 
@@ -52,17 +52,21 @@ def test_training_learns(tmp_path: Path) -> None:
     torch.testing.assert_close(model.weight, torch.ones(1, 3), atol=0.02, rtol=0)
 
 
-def _world(n: int = 6, side: int = 40) -> knock.World:
+def _world(n: int = 6, side: int = 40) -> knock_data.World:
     """Pictures in which the pixel under strike p has the colour (x, y, p) of its place."""
     rng = np.random.default_rng(0)
     ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
     picture = np.stack([255 * xs, 255 * ys, np.full_like(xs, 128)], -1).astype(np.uint8)
     place = rng.uniform(0.2, 0.8, (n, 6, 2)).astype(np.float32)
-    return knock.World(
-        np.repeat(picture[None], n, 0), np.ones((n, side // 4, side // 4), bool), np.zeros((n, 7), np.float32),
+    small = picture[2::4, 2::4].astype(np.float16) / 255
+    maps = np.zeros((n, side // 4, side // 4, 5), np.float16)
+    maps[..., 4] = small[..., 0]
+    return knock_data.World(
+        np.repeat(picture[None], n, 0), maps, np.zeros((n, 9), np.float32),
         np.zeros((n, 4), np.float32), np.zeros(n, int), np.zeros((n, LINES), np.float32),
-        np.zeros((n, LINES), np.float32), place, np.tile(np.array([1, 0, 0], np.float32), (n, 6, 1)),
-        np.zeros((n, 6, LINES), np.float32), np.array(["a"] * n), ({},) * n,
+        np.zeros((n, LINES), np.float32), np.zeros((n, LINES), np.float32), place,
+        np.tile(np.array([1, 0, 0], np.float32), (n, 6, 1)),
+        np.zeros((n, 6, LINES), np.float32), np.array(["a"] * n), np.zeros(n, int), ({},) * n,
     )  # fmt: skip
 
 
@@ -70,7 +74,7 @@ def test_crops_and_mirrors_move_clicks_with_their_pixels() -> None:
     world = _world()
     mirrored = 0
     for seed in range(12):
-        b = knock.batch(world, np.random.default_rng(seed), 6, 3, 40)
+        b = knock_data.batch(world, np.random.default_rng(seed), 6, 3, 40)
         at = torch.nn.functional.grid_sample(
             b["x"][b["owner"]], 2 * b["click"][:, None, None] - 1, align_corners=False
         )[:, :2, 0, 0]
@@ -80,6 +84,10 @@ def test_crops_and_mirrors_move_clicks_with_their_pixels() -> None:
         home = np.array([world.place[r] for r in b["row"][on]])
         near = np.abs(home - at[b["on"]].numpy()[:, None]).max(-1).min(1)
         assert near.max() < 0.03  # the colour under the click is the place of one of the strikes
+        told = torch.nn.functional.grid_sample(
+            b["maps"][b["owner"]], 2 * b["click"][:, None, None] - 1, align_corners=False
+        )[:, 4, 0, 0]
+        assert (told - at[:, 0]).abs()[b["on"]].max() < 0.06  # and the maps moved with the picture
         assert not flips.any() or flips.all()
     assert 0 < mirrored < 12
 
@@ -102,7 +110,7 @@ def test_mixture_loss_prefers_the_right_component() -> None:
 
 
 def test_sinkhorn_balances() -> None:
-    q = knock.sinkhorn(torch.randn(400, 16, generator=torch.Generator().manual_seed(0)) * 0.1, rounds=20)
+    q = codebook.sinkhorn(torch.randn(400, 16, generator=torch.Generator().manual_seed(0)) * 0.1, rounds=20)
     torch.testing.assert_close(q.sum(1), torch.ones(400))
     torch.testing.assert_close(q.sum(0), torch.full((16,), 25.0), rtol=0.02, atol=0)
 
@@ -115,5 +123,38 @@ def test_centres_find_clusters() -> None:
 
 
 def test_blocks_of_file_numbers_are_held_out_together() -> None:
-    held = [n for n in range(400) if knock.held_out(Path(f"glass{n}.jpg"))]
+    held = [n for n in range(400) if knock_data.held_out(Path(f"glass{n}.jpg"))]
     assert held == [*range(20), *range(100, 120), *range(200, 220), *range(300, 320)]
+
+
+def test_dense_losses_vanish_for_the_truth_and_not_for_another() -> None:
+    truth = torch.zeros(1, 5, 8, 8)
+    truth[:, 2], truth[:, 3], truth[:, 4] = 1.0, 1.0, 0.2
+    kind = torch.zeros(1, knock.KINDS)
+    kind[0, 3] = 1.0
+    helpers = knock.Helpers(knock.KnockConfig(), 4)
+    for p in helpers.parameters():
+        nn.init.zeros_(p)
+    with torch.no_grad():
+        for head in (helpers.geometry, helpers.geometry16):
+            head.bias.copy_(torch.tensor([0, 0, 5.0, 20.0, 0.2]))
+        for head in (helpers.matter, helpers.matter32):
+            head.bias[3] = 20.0
+    w = knock.KnockConfig().eyes.widths
+    maps = [torch.zeros(1, w[k], 8, 8) for k in (1, 2, 3)]
+    assert sum(helpers.dense_loss(maps, truth, kind).values()) < 1e-3
+    turned = truth.clone()
+    turned[:, 2] = -1.0
+    assert helpers.dense_loss(maps, turned, kind)["geometry8"] > 0.5
+    assert helpers.dense_loss(maps, truth, kind.roll(1, 1))["matter16"] > 1.0
+
+
+def test_a_component_among_likely_neighbours_is_chosen() -> None:
+    thinker = Knock().thinker
+    thinker.centres.zero_()
+    thinker.centres[:, 0] = torch.arange(24) * 5.0  # all far apart ...
+    thinker.centres[1:6, 0] = torch.linspace(5.0, 5.2, 5)  # ... but five of a kind
+    kind = torch.full((1, 24), -9.0)
+    kind[0, 10], kind[0, 1:6] = 1.0, 0.5
+    assert kind.argmax() == 10
+    assert int(thinker._crowded(kind).argmax()) in range(1, 6)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import multiprocessing
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 pytest.importorskip("mitsuba", reason="worlds need the extra `worlds`")
 
 from synesthesia import shards
-from synesthesia.physics.materials import GROUPS
+from synesthesia.physics.materials import GROUPS, MATERIALS
 from synesthesia.physics.modes import Modes
 from synesthesia.physics.shapes import FAMILIES, Shape
 from synesthesia.senses import Example, InputError
@@ -218,12 +220,25 @@ def test_splits_share_no_held_family_and_no_held_combination() -> None:
 def test_drawn_materials_keep_to_their_split() -> None:
     for split in ("train", "combinations"):
         rng = np.random.default_rng(3)
-        drawn = [knock._material(rng, split, "bowl", split == "combinations") for _ in range(600)]
-        held = [(m.group, coating) in knock.HELD_COMBOS for m, _, coating in drawn]
+        drawn = [knock._made(rng, split, "bowl") for _ in range(600)]
+        held = [(made.material.group, made.coating) in knock.HELD_COMBOS for made in drawn]
         assert all(held) if split == "combinations" else not any(held)
-        for material, looks_like, _ in drawn:  # the look is that of the nearer end
-            assert material.name.split("~")[0] == looks_like
-    assert {m.group for m, _, _ in drawn} == {group for group, _ in knock.HELD_COMBOS}
+        for made in drawn:  # the look is that of the nearer end, and what it has of another group shows
+            assert made.material.name.split("~")[0] == made.looks_like
+            far = made.material.name.split(":")[0].split("~")[-1]
+            assert (made.inlay is not None) == (MATERIALS[far].group != made.material.group)
+    assert {made.material.group for made in drawn} == {group for group, _ in knock.HELD_COMBOS}
+
+
+def test_a_sleeve_leaves_the_body_to_be_seen() -> None:
+    rng = np.random.default_rng(0)
+    for name in ("bar", "bowl", "box_solid"):
+        shape = FAMILIES[name](rng)
+        corners = shape.vertices[shape.faces].astype(float)
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        for _ in range(20):
+            worn = knock._sleeve(rng, corners)
+            assert 0.3 < area[worn].sum() / area.sum() < 0.75
 
 
 def test_streams_of_splits_seeds_and_purposes_differ() -> None:
@@ -349,3 +364,48 @@ def test_textures_tile_and_noise_has_unit_spread() -> None:
     assert field.std() == pytest.approx(1, abs=1e-3)
     step = np.abs(np.diff(field, axis=0)).max()
     assert np.abs(field[0] - field[-1]).max() <= 1.5 * step
+
+
+def _ticks(path: str) -> None:
+    knock._leave_with_parent()
+    while True:
+        with Path(path).open("a") as file:
+            file.write(".")
+        time.sleep(0.05)
+
+
+def _parent(path: str) -> None:
+    multiprocessing.get_context("spawn").Process(target=_ticks, args=(path,)).start()
+    time.sleep(120)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "ticks"
+    parent = multiprocessing.get_context("spawn").Process(target=_parent, args=(str(path),))
+    parent.start()
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert path.exists(), "the worker never started"
+    parent.kill()
+    parent.join()
+    time.sleep(1.0)
+    length = path.stat().st_size
+    time.sleep(1.0)
+    assert path.stat().st_size == length
+
+
+def test_every_material_can_be_coated_and_inlaid() -> None:
+    mi = render._mitsuba()
+    rng = np.random.default_rng(5)
+    names = list(MATERIALS)
+    for k, (name, coating) in enumerate(itertools.product(names, ("none", "paint", "felt", "fur", "rust"))):
+        look = looks.bare(rng, name, MATERIALS[name].group, 0.2, hollow=bool(k % 2))
+        if k % 3:
+            other = names[(7 * k) % len(names)]
+            look = looks.inlaid(rng, look, looks.bare(rng, other, MATERIALS[other].group, 0.2, hollow=False), 0.2)
+        if coating != "rust" or MATERIALS[name].group == "metal":
+            look = looks.coated(rng, look, coating, 0.2)
+        for part in (look, look.sleeve):
+            if part is not None:
+                assert mi.load_dict(part.bsdf) is not None

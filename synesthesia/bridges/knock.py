@@ -28,6 +28,7 @@ from ..encoders.audio import Ears
 from ..encoders.vision import Eyes, EyesConfig, to_square
 from ..physics import strike as contact
 from ..physics.bank import FULL_SCALE, contact_noise, modal_bank
+from ..physics.materials import support_loss
 from ..senses import MALLETS, SUPPORTS, Image, InputError, Sound, Support
 
 if TYPE_CHECKING:
@@ -36,12 +37,18 @@ if TYPE_CHECKING:
 LINES = 32  # spectral lines (doublets merged) that are predicted
 CODES = 16  # entries of the material codebook
 KINDS = 24  # components of the mixture in which the matter token is read out
-# Frequencies in Hz at which losses other than the material's (coating, support, radiation) are predicted.
+NEAR = 0.7  # how far apart (standardised matter) two components are that support each other when one is chosen
+# Frequencies in Hz at which the losses that neither the material nor the support explains (coating, radiation) are
+# predicted.
 ANCHORS = np.geomspace(50.0, 16000.0, 9)
-# What a material is, as the decoder sees it: natural logarithms, but for the slope.
-MATTER = ("wave_speed", "density", "loss", "loss_slope", "noise_level", "noise_seconds", "noise_hz")
-MATTER_MEAN = np.array([7.6, 7.5, -5.0, -0.2, -2.5, -4.0, 8.2], np.float32)
-MATTER_SCALE = np.array([1.0, 0.9, 2.0, 0.3, 1.2, 1.2, 0.6], np.float32)
+# What a material is, as the decoder sees it: natural logarithms, but for the slopes. Its losses are its own (hung) and
+# those it has on a table.
+MATTER = (
+    "wave_speed", "density", "loss", "loss_slope", "rest_loss", "rest_slope", "noise_level", "noise_seconds", "noise_hz"
+)  # fmt: skip
+MATTER_MEAN = np.array([7.6, 7.5, -5.0, -0.2, -4.0, -0.7, -2.5, -4.0, 8.2], np.float32)
+MATTER_SCALE = np.array([1.0, 0.9, 2.0, 0.3, 1.5, 1.0, 1.2, 1.2, 0.6], np.float32)
+_SLOPES = [3, 5]
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,13 @@ class Seen:
 class Physics:
     """What the model thinks was struck, for n clicks; numpy arrays with n first, SI units.
 
-    `shape_frequency` is f·size/c of each line (a property of the shape alone), `extra_loss` the loss factor of
-    everything but the material at `ANCHORS`, `gain` pascals at the listener for a very short push of 1 N (times
-    `strike.REFERENCE_PULSE`) along the inward normal. `log_f1_std` is the standard deviation of the natural logarithm
-    of the lowest frequency. `damping` multiplies all losses. `noise` holds level (relative to the modal sound), seconds
-    (to fall by 60 dB) and centre frequency in Hz of the contact noise. `prototypes` are the materials of the codes.
+    `shape_frequency` is f·size/c of each line (a property of the shape alone). `loss` and `loss_slope` are the
+    material's own loss factor at 1 kHz and its power of frequency, `rest_loss` and `rest_slope` the same for a body on
+    a table, `extra_loss` the loss factor of everything else (coating, radiation) at `ANCHORS`. `gain` is in pascals at
+    the listener for a very short push of 1 N (times `strike.REFERENCE_PULSE`) along the inward normal. `log_f1_std` is
+    the standard deviation of the natural logarithm of the lowest frequency. `damping` multiplies all losses. `noise`
+    holds level (relative to the modal sound), seconds (to fall by 60 dB) and centre frequency in Hz of the contact
+    noise. `prototypes` are the materials of the codes.
     `struck` is "object" or "surround" (table, wall, ground).
     """
 
@@ -86,6 +95,8 @@ class Physics:
     density: Float[np.ndarray, " n"]
     loss: Float[np.ndarray, " n"]
     loss_slope: Float[np.ndarray, " n"]
+    rest_loss: Float[np.ndarray, " n"]
+    rest_slope: Float[np.ndarray, " n"]
     noise: Float[np.ndarray, "n 3"]
     size_m: Float[np.ndarray, " n"]
     wall_m: Float[np.ndarray, " n"]
@@ -125,14 +136,16 @@ class Physics:
 
     @cached_property
     def total_loss(self) -> Float[np.ndarray, "n lines"]:
-        """The loss factor η of each line: material plus everything else, times `damping`."""
+        """The loss factor η of each line: material, likeliest support and everything else, times `damping`."""
         f = np.clip(self.frequency, 20.0, 24000.0)
         matter = self.loss[:, None] * (f / 1000.0) ** self.loss_slope[:, None]
+        at_rest = self.rest_loss[:, None] * (f / 1000.0) ** self.rest_slope[:, None]
+        held = support_loss(matter, at_rest, f)[self.support_probs.argmax(-1), np.arange(len(f))]
         grid = np.log(ANCHORS)
         extra = np.stack(
             [np.exp(np.interp(np.log(row), grid, np.log(e))) for row, e in zip(f, self.extra_loss, strict=True)]
         )
-        return self.damping[:, None] * (matter + extra)
+        return self.damping[:, None] * (matter + held + extra)
 
     @property
     def t60(self) -> Float[np.ndarray, "n lines"]:
@@ -161,7 +174,7 @@ class Physics:
             probs = np.zeros_like(self.code_probs)
             probs[:, code] = 1
             p = dataclasses.replace(
-                p, wave_speed=m[:, 0], density=m[:, 1], loss=m[:, 2], loss_slope=m[:, 3], noise=m[:, 4:7],
+                p, **_matter(m),
                 gain=self.gain / ratio[:, None], code=np.full_like(self.code, code), code_probs=probs,
             )  # fmt: skip
         return dataclasses.replace(
@@ -233,7 +246,8 @@ class Thinker(nn.Module):
         # log size, its log std, log wall/size, hollow, log fill, struck, normal
         self.body = _mlp(d, 9, d)
         self.support = _mlp(d, len(SUPPORTS), d)
-        self.modes = _mlp(d, 1 + LINES - 1, 2 * d)  # log f₁·size/c, then log ratios between neighbours before softplus
+        # log f₁·size/c and how it rises with the wall, then log ratios between neighbours before softplus
+        self.modes = _mlp(d, 2 + LINES - 1, 2 * d)
         self.spread = _mlp(d, 1, d)
         self.loss_ = _mlp(d, len(ANCHORS), d)
         self.contact = _mlp(3 * d, 1 + LINES, 2 * d)  # log level in Pa/(N s), then the lines relative to it
@@ -270,33 +284,44 @@ class Thinker(nn.Module):
         t = dict(zip(TOKENS, self.tokens(maps, click, given).unbind(1), strict=True))
         body = self.body(t["body"])
         modes = self.modes(t["modes"])
-        ratios = torch.cumsum(F.softplus(modes[:, 1:] - 2.0), -1)
+        ratios = torch.cumsum(F.softplus(modes[:, 2:] - 2.0), -1)
         rise = torch.cat([torch.zeros_like(ratios[:, :1]), ratios], -1)
         gains = self.contact(torch.cat([t["contact"], t["modes"], t["body"]], -1))
         direction = F.normalize(self.code(t["matter"]), dim=-1)
         kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
         means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
-        best = kinds[..., 0].argmax(-1)
+        best = self._crowded(kinds[..., 0]).argmax(-1)
+        log_size, log_wall = body[:, 0] - 1.5, body[:, 2] - 3.0
+        # Thin things sound lower, as a power of the wall between 0 (a solid) and 1 (a plate, a shell).
+        known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())
+        thin = torch.where(given[:, 3] > 0, given[:, 2] - 4.5 - known_size, log_wall.detach()).clamp(-8.0, 0.0)
+        first = modes[:, 0] - 1.5 + (1.3 * torch.sigmoid(modes[:, 1]) - 0.15) * (thin + 3.0)
         return {
             "kind": kinds[..., 0],
             "means": means,
             "matter": means[torch.arange(len(best), device=best.device), best],
             "direction": direction,
             "code": direction @ F.normalize(self.codebook, dim=-1).T / 0.1,
-            "log_size": body[:, 0] - 1.5,
+            "log_size": log_size,
             "log_size_std": body[:, 1].clamp(-4, 2) - 1.0,
-            "log_wall": body[:, 2] - 3.0,
+            "log_wall": log_wall,
             "hollow": body[:, 3],
             "log_fill": body[:, 4] - 2.0,
             "struck": body[:, 5] + 1.0,
             "normal": F.normalize(body[:, 6:9] + torch.tensor([0.0, 0.0, 1e-3], device=body.device), dim=-1),
             "support": self.support(t["body"]),
-            "log_shape": modes[:, :1] - 1.5 + rise,
+            "log_shape": first[:, None] + rise,
             "log_spread": self.spread(t["modes"])[:, 0].clamp(-4, 2) - 1.0,
             "log_extra": self.loss_(t["loss"]) - 5.0,
             "log_gain": gains[:, :1] + gains[:, 1:],
             "matter_token": t["matter"],
+            "body_token": t["body"],
         }
+
+    def _crowded(self, kind: torch.Tensor) -> torch.Tensor:
+        """How likely the truth is near each component: a metal that may be any of six metals is still a metal."""
+        near = torch.exp(-0.5 * (torch.cdist(self.centres, self.centres) / NEAR).square())
+        return kind.softmax(-1) @ near
 
 
 def given_vector(n: int, aspect: Any, size_m: Any = None, wall_m: Any = None, support: Any = None) -> torch.Tensor:
@@ -395,8 +420,7 @@ class Knock(nn.Module):
         m = _natural(matter)
         spread = np.where(known, self.config.spread[1], self.config.spread[0])
         physics = Physics(
-            wave_speed=m[:, 0], density=m[:, 1], loss=m[:, 2], loss_slope=m[:, 3], noise=m[:, 4:7],
-            size_m=size, wall_m=wall, fill=np.exp(o["log_fill"]), hollow=_sigmoid(o["hollow"]),
+            **_matter(m), size_m=size, wall_m=wall, fill=np.exp(o["log_fill"]), hollow=_sigmoid(o["hollow"]),
             shape_frequency=np.exp(o["log_shape"]), extra_loss=np.exp(o["log_extra"]), gain=np.exp(o["log_gain"]),
             log_f1_std=np.exp(o["log_spread"]) * spread, support_probs=supports, code_probs=probs,
             code=probs.argmax(-1), normal=o["normal"], struck=np.where(o["struck"] > 0, "object", "surround"),
@@ -448,7 +472,7 @@ class Knock(nn.Module):
     def hear_code(self, sounds: Sequence[Sound]) -> Float[np.ndarray, "n codes"]:
         """What material code each sound has, as probabilities: the codebook seen from the sound's side."""
         direction = self.ears.listen(sounds)
-        return torch.softmax(direction @ F.normalize(self.thinker.codebook, dim=-1).T / 0.1, -1).double().numpy()
+        return torch.softmax((direction @ F.normalize(self.thinker.codebook, dim=-1).T / 0.1).double(), -1).numpy()
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -457,10 +481,15 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _natural(matter: np.ndarray) -> np.ndarray:
-    """Logarithms → units, the slope as it is; kept within what solids have."""
+    """Logarithms → units, slopes as they are; kept within what solids have."""
     out = np.exp(np.clip(matter, -12.0, 12.0))
-    out[:, 3] = np.clip(matter[:, 3], -1.5, 0.5)
+    out[:, _SLOPES] = np.clip(matter[:, _SLOPES], -1.5, 0.5)
     return out
+
+
+def _matter(natural: np.ndarray) -> dict[str, np.ndarray]:
+    """The fields of `Physics` that a material decides, from rows of `MATTER` in units."""
+    return dict(zip(MATTER[:6], natural[:, :6].T, strict=True)) | {"noise": natural[:, 6:]}
 
 
 def _surround(p: Physics) -> Physics:
@@ -477,7 +506,7 @@ def _surround(p: Physics) -> Physics:
     shape = math.pi / (2 * math.sqrt(12 * (1 - 0.09))) * (thick / side) * squares
     replaced: dict[str, Any] = {
         "shape_frequency": shape, "size_m": side, "wall_m": thick, "fill": thick / side, "hollow": 0.0,
-        "extra_loss": np.full(len(ANCHORS), 0.12),
+        "extra_loss": np.full(len(ANCHORS), 0.12),  # beside what the ground's own material and support lose
     }  # fmt: skip
     new = {}
     for name, value in replaced.items():

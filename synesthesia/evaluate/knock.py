@@ -319,16 +319,18 @@ def evaluate(
     n_train: int = 2000,
     seed: int = 0,
     row: str = "knock",
-    pairs: bool = False,
+    learned: str = "pairs",
+    stages: Mapping[str, Model] | None = None,
     bench: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure a knock model on a world's test splits and, where given, on real photos; write the report.
 
     `world` and `train_world` are folders of shards; of `world` the splits `SPLITS` are used (at most `n` pictures of
     each), of `train_world` at most `n_train` pictures of the split "train", for the baselines only. `row` names the
-    model in the report; `pairs` says that it was trained with real pairs (its photos must then reach more); `bench` is
-    what `synesthesia bench knock` measured, passed through. Writes `report.json` and `page.html` into `out` and
-    returns what is in `report.json`. Raises InputError when a world lacks what is needed.
+    model in the report, `learned` what it had of real photos (`photos.LEARNED`); `stages` are models that had less,
+    each measured on the photos alone; `bench` is what `synesthesia bench knock` measured, passed through. Writes
+    `report.json` and `page.html` into `out` and returns what is in `report.json`. Raises InputError when a world lacks
+    what is needed.
     """
     from .. import shards
     from . import report
@@ -364,9 +366,12 @@ def evaluate(
         table.append(coating_line(splits["combinations"], heard, seed))
     photos_beside: dict[str, Any] = {}
     if photos is not None:
-        lines, photos_beside = photo_lines(model, photos, judge, seed, pairs, n)
-        table += lines
-    gallery = photos_beside.pop("gallery", [])
+        photo, photos_beside[learned] = photo_lines(model, photos, judge, seed, learned, n)
+        table.append(photo)
+        for name, earlier in (stages or {}).items():
+            photo, photos_beside[name] = photo_lines(earlier, photos, judge, seed, name, n)
+            table.append(photo)
+    galleries = {name: beside.pop("gallery") for name, beside in photos_beside.items()}
 
     result: dict[str, Any] = {
         "row": row,
@@ -393,7 +398,7 @@ def evaluate(
         "photos": photos_beside,
         "bench": bench,
     }
-    report.write(out, result, showcase(splits, answers, told, bank), gallery)
+    report.write(out, result, showcase(splits, answers, told, bank), galleries.get(learned, []))
     return result
 
 

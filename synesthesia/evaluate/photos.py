@@ -18,6 +18,8 @@ from .protocol import BATCH, RATE, SECONDS, Ear, Model, line, mean, pooled
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+# What a model can have learned from the photos it is asked about, and the floor and the aim of each.
+LEARNED: dict[str, tuple[float, float] | None] = {"simulation": (0.4, 0.6), "unlabelled": None, "pairs": (0.82, 0.92)}
 BLOCK = 20  # file numbers; neighbours show the same object, so they go to the same side of the split
 
 
@@ -109,10 +111,11 @@ def _hog(grey: np.ndarray) -> np.ndarray:
 
 
 def photo_lines(
-    model: Model, folder: Path, judge: Ear, seed: int, pairs: bool, n: int | None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    model: Model, folder: Path, judge: Ear, seed: int, learned: str, n: int | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Five materials of real photos: knock at the centre of held-out photos, hung, and ask the judge.
 
+    `learned` says what the model had of such photos (one of `LEARNED`), and so what is asked of it.
     Beside it: the same knocked at five places and voted, what a classifier reads off the model's own image features,
     hand features, and the judge's ceiling on true hung sounds. Blocks of file numbers are resampled.
     """
@@ -160,8 +163,9 @@ def photo_lines(
     told = labels[votes[0].argmax(axis=1)]
     voted = labels[np.mean(votes, axis=0).argmax(axis=1)]
     by_ear = mean((told == truth).astype(float), owners, seed)
-    low, high = (0.82, 0.92) if pairs else (0.4, 0.6)
-    result = line("photos", by_ear, by_ear.value >= low, by_ear.value >= high)
+    bounds = LEARNED[learned]
+    met = (None, None) if bounds is None else tuple(by_ear.value >= bound for bound in bounds)
+    result = line(f"photos_{learned}", by_ear, *met)
     beside = {
         "by_ear_five_places": mean((voted == truth).astype(float), owners, seed).record(),
         **{name: mean(right, owners, seed).record() for name, right in read.items()},
@@ -171,7 +175,7 @@ def photo_lines(
     }
     shown = np.linspace(0, len(truth) - 1, min(10, len(truth))).astype(int)
     gallery = [(images_test[k], str(truth[k]), str(told[k]), centre[k]) for k in shown]
-    return [result], {**beside, "gallery": gallery}
+    return result, {**beside, "gallery": gallery}
 
 
 def _some(found: list[Photo], n: int, rng: np.random.Generator) -> list[Photo]:

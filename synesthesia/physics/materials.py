@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..senses import SUPPORTS
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -174,6 +176,28 @@ def blend(a: Material, b: Material, t: float) -> Material:
     return Material(f"{a.name}~{b.name}:{t:.2f}", near.group, **values, source=f"between {a.name} and {b.name}")
 
 
+def named(name: str) -> Material:
+    """The material of this name: one of `MATERIALS`, or a blend by the name `blend` gives it ("steel~cork:0.25").
+
+    Raises ValueError for a name that is neither.
+    """
+    ends, _, share = name.partition(":")
+    first, _, second = ends.partition("~")
+    try:
+        return blend(MATERIALS[first], MATERIALS[second], float(share)) if second else MATERIALS[first]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name!r} names no material.") from error
+
+
+def support_loss(own: np.ndarray, at_rest: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """What each of `senses.SUPPORTS` adds to the loss factor, [3, ...]: hung nothing, resting, held.
+
+    `own` is the material's own loss, `at_rest` the measured total of a body on a table, both at `f` in Hz.
+    """
+    rest = np.maximum(at_rest - own, 0.0)
+    return np.stack([np.zeros_like(rest), rest, 2 * rest + HELD_LOSS * (np.maximum(f, 1.0) / 1000.0) ** HELD_SLOPE])
+
+
 def loss_parts(
     material: Material, coating: Coating, support: Support, f: ArrayLike, radiation: ArrayLike = 0.0
 ) -> dict[str, np.ndarray]:
@@ -183,9 +207,7 @@ def loss_parts(
     """
     x = np.maximum(np.asarray(f, float), 1.0) / 1000.0
     own = material.loss * x**material.loss_slope
-    rest = np.maximum(material.rest_loss * x**material.rest_slope - own, 0.0)
-    held = 2 * rest + HELD_LOSS * x**HELD_SLOPE
-    parts = {"hung": np.zeros_like(x), "resting": rest, "held": held}
+    parts = dict(zip(SUPPORTS, support_loss(own, material.rest_loss * x**material.rest_slope, 1000.0 * x), strict=True))
     if support not in parts:
         raise ValueError(f"A support is hung, resting or held, not {support!r}.")
     return {

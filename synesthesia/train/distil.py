@@ -36,13 +36,21 @@ class Lessons:
     maps: tuple[np.ndarray, ...]
 
 
-def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random crops, (size, size, 3) for the student, (224, 224, 3) for the teacher; every fourth the whole picture."""
+def crops(
+    photos: Sequence[Path] | np.ndarray, each: int, size: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Random crops, (size, size, 3) for the student, (224, 224, 3) for the teacher; every fourth the whole picture.
+
+    `photos` are files, or pictures (n, h, w, 3) uint8.
+    """
     from PIL import Image as Pil
 
-    for i, path in enumerate(photos):
-        with Pil.open(path) as opened:
-            photo = opened.convert("RGB")
+    for i, source in enumerate(photos):
+        if isinstance(source, Path):
+            with Pil.open(source) as opened:
+                photo = opened.convert("RGB")
+        else:
+            photo = Pil.fromarray(source)
         w, h = photo.size
         for k in range(each):
             rng = np.random.default_rng(np.random.SeedSequence([seed, i, k]))
@@ -55,7 +63,7 @@ def crops(photos: Sequence[Path], each: int, size: int, seed: int) -> Iterator[t
             yield np.asarray(small), np.asarray(large)
 
 
-def ask(teacher: Path, photos: Sequence[Path], each: int, size: int, seed: int, cache: Path) -> Lessons:
+def ask(teacher: Path, photos: Sequence[Path] | np.ndarray, each: int, size: int, seed: int, cache: Path) -> Lessons:
     """The teacher's answers for `each` crops of every photo, kept in `cache`."""
     if not cache.exists():
         from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]

@@ -1,14 +1,13 @@
-"""How `knock/tiny` is trained: eyes by distillation, the physics adapter on worlds, real photos, the codebook.
+"""How `knock/tiny` is trained: eyes by distillation, the physics adapter on worlds, then real photos.
 
 Each stage is a function of its own with its own checkpoint folder; together they are `runs/knock_tiny.sh`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,114 +16,53 @@ from torch.nn import functional as F
 
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
 from ..encoders.vision import EyesConfig
-from ..senses import SUPPORTS, Example
-from ..shards import examples
+from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
 from .distil import Distiller, Lessons, ask, distil, jitter, study
+from .knock_data import Photos, World, batch, held_out, paired, read_photos, read_world
 from .loop import LoopConfig, fit
 
 
-@dataclass(frozen=True, eq=False)
-class World:
-    """A world in memory, one row per picture; strikes are (rows, P, ...), lines beyond an object's last are NaN."""
+class Helpers(nn.Module):
+    """Read-outs that only training has: what each place of the maps shows, and which sort of shape a body is.
 
-    pictures: np.ndarray  # (n, side, side, 3) uint8
-    surround: np.ndarray  # (n, side/4, side/4) bool: where the object is not
-    matter: np.ndarray  # (n, 7) in the units of the network
-    scalars: np.ndarray  # (n, 4): log size, log wall/size, hollow, log fill
-    support: np.ndarray  # (n,) index into SUPPORTS
-    log_frequency: np.ndarray  # (n, LINES)
-    log_loss: np.ndarray  # (n, LINES) total
-    place: np.ndarray  # (n, P, 2)
-    normal: np.ndarray  # (n, P, 3)
-    log_gain: np.ndarray  # (n, P, LINES)
-    shape_key: np.ndarray  # (n,) str
-    truth: tuple[dict[str, Any], ...]
+    A picture tells thousands of truths (the normal, the depth, the material of every pixel); two clicks ask for two.
+    """
 
-    def __len__(self) -> int:
-        return len(self.pictures)
+    def __init__(self, config: KnockConfig, families: int) -> None:
+        super().__init__()
+        w = config.eyes.widths
+        self.geometry = nn.Conv2d(w[1], 5, 1)
+        self.geometry16 = nn.Conv2d(w[2], 5, 1)
+        self.matter = nn.Conv2d(w[2], KINDS, 1)
+        self.matter32 = nn.Conv2d(w[3], KINDS, 1)
+        self.family = nn.Linear(config.width, families)
 
-
-def matter_vector(truth: dict[str, Any]) -> np.ndarray:
-    """What a material is, as the network learns it, from an example's truth."""
-    noise = truth["noise"]
-    raw = [np.log(truth["wave_speed"]), np.log(truth["density"]), np.log(truth["loss"]), truth["loss_slope"]]
-    raw += [np.log(noise["relative"]), np.log(noise["seconds"]), np.log(noise["hz"])]
-    return ((np.array(raw) - MATTER_MEAN) / MATTER_SCALE).astype(np.float32)
-
-
-def gather(items: Iterable[Example]) -> World:
-    """Read a world's examples into arrays."""
-    rows: list[tuple[Any, ...]] = []
-    for e in items:
-        t: dict[str, Any] = e.truth
-        a = e.arrays
-        lines = min(LINES, len(a["frequency"]))
-
-        def pad(x: np.ndarray, lines: int = lines) -> np.ndarray:
-            out = np.full((*x.shape[:-1], LINES), np.nan, np.float32)
-            out[..., :lines] = x[..., :lines]
-            return out
-
-        f = a["frequency"].astype(np.float64)
-        mask = a["mask"][2::4, 2::4] != 1
-        fill = t["volume"] / t["size"] ** 3
-        scalars = [np.log(t["size"]), np.log(t["wall"] / t["size"]), float(t["hollow"]), np.log(fill)]
-        rows.append((
-            np.asarray(e.image.pixels), mask, matter_vector(t), np.array(scalars, np.float32),
-            SUPPORTS.index(t["support"]), pad(np.log(f)), pad(np.log(2.2 / (f * a["t60"]))),
-            a["strike_xy"].astype(np.float32), a["strike_normal"].astype(np.float32),
-            pad(np.log(np.maximum(a["gain"].astype(np.float64), 1e-12))), str(t["shape_key"]), t,
-        ))  # fmt: skip
-    columns = list(zip(*rows, strict=True))
-    return World(*[np.stack(c) if k < 10 else np.array(c) for k, c in enumerate(columns[:-1])], columns[-1])  # type: ignore[arg-type]
+    def dense_loss(
+        self, maps: Sequence[torch.Tensor], truth: torch.Tensor, kind: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """`truth` (b, 5, h, w) as in `World.maps`; `kind` (b, KINDS) the share of each component in the material."""
+        terms = {}
+        for name, m, head in (("geometry8", maps[0], self.geometry), ("geometry16", maps[1], self.geometry16)):
+            t = F.interpolate(truth, m.shape[-2:], mode="area")
+            guess = head(m)
+            on = (t[:, 3:4] > 0.5).float()
+            normal = 1 - F.cosine_similarity(guess[:, :3], t[:, :3], dim=1)
+            ground = (t[:, :3].square().sum(1) > 0.25).float()
+            relief = F.smooth_l1_loss(guess[:, 4], t[:, 4], reduction="none", beta=0.1)
+            term = 0.3 * (normal * on[:, 0]).sum() / on.sum().clamp_min(1)
+            term = term + 0.3 * (relief * ground).sum() / ground.sum().clamp_min(1)
+            terms[name] = term + 0.3 * F.binary_cross_entropy_with_logits(guess[:, 3:4], t[:, 3:4])
+        for name, m, head in (("matter16", maps[1], self.matter), ("matter32", maps[2], self.matter32)):
+            on = F.interpolate(truth[:, 3:4], m.shape[-2:], mode="area")[:, 0]
+            on = on * (on > 0.3)
+            miss = -(F.log_softmax(head(m), 1) * kind[:, :, None, None]).sum(1)
+            terms[name] = 0.2 * (miss * on).sum() / on.sum().clamp_min(1)
+        return terms
 
 
-def read_world(path: Path) -> World:
-    """A folder of shards."""
-    return gather(examples(path, only={"jpg", "json", "safetensors", "mask.png"}))
-
-
-def batch(
-    world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, crop: bool = True
-) -> dict[str, Any]:
-    """Random pictures, cropped and mirrored with their truth; `clicks` strikes on each, some beside the object."""
-    rows = rng.choice(len(world), pictures, replace=len(world) < pictures)
-    x = torch.from_numpy(world.pictures[rows]).permute(0, 3, 1, 2).float() / 255
-    which = np.stack([rng.permutation(world.place.shape[1])[:clicks] for _ in rows])
-    place = np.take_along_axis(world.place[rows], which[..., None], 1).copy()
-    normal = np.take_along_axis(world.normal[rows], which[..., None], 1).copy()
-    gain = np.take_along_axis(world.log_gain[rows], which[..., None], 1)
-    off_rows, off_place = [], []
-    for i in range(0, pictures, 4):
-        free = np.argwhere(world.surround[rows[i]])
-        if len(free):
-            y, z = free[rng.integers(len(free))]
-            off_rows.append(i)
-            off_place.append(((z + 0.5) / world.surround.shape[2], (y + 0.5) / world.surround.shape[1]))
-    beside = np.array(off_place, np.float32).reshape(-1, 2)
-    if crop and rng.random() < 0.7:
-        zoom = float(rng.uniform(0.72, 1.0))
-        corner = rng.uniform(0, 1 - zoom, 2)
-        side = x.shape[-1]
-        x0, y0, w = round(corner[0] * side), round(corner[1] * side), round(zoom * side)
-        x = x[:, :, y0 : y0 + w, x0 : x0 + w]
-        place, beside = ((p - np.array([x0, y0]) / side) * (side / w) for p in (place, beside))
-    if rng.random() < 0.5:
-        x = x.flip(-1)
-        place[..., 0], beside[..., 0], normal[..., 0] = 1 - place[..., 0], 1 - beside[..., 0], -normal[..., 0]
-    if x.shape[-1] != size:
-        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
-    owner = np.concatenate([np.repeat(np.arange(pictures), clicks), np.array(off_rows, int)])
-    click = np.concatenate([place.reshape(-1, 2), beside]).astype(np.float32)
-    inside = np.logical_and(click >= 0, click <= 1).all(axis=1)
-    on = np.arange(len(owner)) < pictures * clicks
-    kept = np.asarray(inside)[: pictures * clicks]
-    return {
-        "x": x, "owner": owner[inside], "row": rows[owner[inside]],
-        "click": torch.from_numpy(click[inside].astype(np.float32)), "on": torch.from_numpy(on[inside]),
-        "normal": torch.from_numpy(normal.reshape(-1, 3)[kept]),
-        "gain": torch.from_numpy(gain.reshape(-1, LINES)[kept]),
-    }  # fmt: skip
+def shares(model: Knock, matter: torch.Tensor, sigma: float = 0.3) -> torch.Tensor:
+    """How much of each mixture component is in the materials (n, 9): a soft nearest centre, (n, KINDS)."""
+    return torch.softmax(-0.5 * (torch.cdist(matter, model.thinker.centres) / sigma).square(), -1)
 
 
 def mixture_loss(out: dict[str, torch.Tensor], matter: torch.Tensor, sigma: float = 0.18) -> torch.Tensor:
@@ -134,15 +72,25 @@ def mixture_loss(out: dict[str, torch.Tensor], matter: torch.Tensor, sigma: floa
 
 
 def world_loss(
-    model: Knock, world: World, rng: np.random.Generator, g: torch.Generator, pictures: int, clicks: int, size: int
+    model: Knock,
+    helpers: Helpers,
+    world: World,
+    rng: np.random.Generator,
+    g: torch.Generator,
+    pictures: int,
+    clicks: int,
+    size: int,
 ) -> dict[str, torch.Tensor]:
     """All that a world knows about a click, against what the tokens say."""
     b = batch(world, rng, pictures, clicks, size)
     maps = model.eyes(jitter(b["x"], g).contiguous(memory_format=torch.channels_last))
+    dense = helpers.dense_loss(maps, b["maps"], shares(model, torch.from_numpy(world.matter[b["rows"]])))
     owner = torch.from_numpy(b["owner"])
     rows, n = b["row"], len(b["row"])
     log_size, log_wall = world.scalars[rows, 0], world.scalars[rows, 1]
-    know_size, know_wall, know_support = rng.random(n) < 0.4, rng.random(n) < 0.3, rng.random(n) < 0.4
+    told = rng.random(n)  # nothing, the size, the wall, both
+    know_size, know_wall = (told > 0.4) & (told < 0.55) | (told > 0.65), told > 0.55
+    know_support = rng.random(n) < 0.4
     blank = np.float32(np.nan)
     given = given_vector(
         n, np.exp(rng.normal(0, 0.05, n)), np.where(know_size, np.exp(log_size), blank),
@@ -150,15 +98,17 @@ def world_loss(
     )  # fmt: skip
     out = model.thinker([m[owner] for m in maps], b["click"], given)
     on = b["on"]
-    loss = {"struck": F.binary_cross_entropy_with_logits(out["struck"], on.float())}
-    o = {k: v[on] for k, v in out.items() if k != "matter_token"}
+    loss = dense | {"struck": 0.5 * F.binary_cross_entropy_with_logits(out["struck"], on.float())}
+    o = {k: v[on] for k, v in out.items() if not k.endswith("token")}
     r = rows[on.numpy()]
 
     def t(x: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(x[r]))
 
     matter, scalars = t(world.matter), t(world.scalars)
-    loss["matter"] = 0.5 * mixture_loss(o, matter).mean()
+    loss["matter"] = 0.4 * mixture_loss(o, matter).mean()
+    loss["kind"] = -0.4 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
+    loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
     unknown = torch.from_numpy(~know_size[on.numpy()]).float()
     std = o["log_size_std"].exp()
     miss = (o["log_size"] - scalars[:, 0]) / std
@@ -183,15 +133,10 @@ def world_loss(
         off = (o["log_shape"][:, 0] - shape[:, 0]) + (believed - speed) - (o["log_size"] - scalars[:, 0]) * unknown
     loss["spread"] = 0.1 * (off.abs() / o["log_spread"].exp() + o["log_spread"]).clamp_max(20).mean()
 
-    # Losses beside the material's own, at the true frequencies.
-    hertz = t(world.log_frequency).nan_to_num(6.0)
-    eta, slope = (matter[:, k, None] * float(MATTER_SCALE[k]) + float(MATTER_MEAN[k]) for k in (2, 3))
-    own = torch.exp(eta + slope * (hertz - np.log(1000.0)))
-    total = torch.log(own + interpolate(o["log_extra"], hertz).exp())
     gain = b["gain"]
     top = gain.nan_to_num(-50).amax(-1, keepdim=True)
     loud = have.float() * (0.1 + torch.sigmoid((gain.nan_to_num(-50) - top) + 3.0))
-    loss["decay"] = 0.7 * ((total - t(world.log_loss).nan_to_num(0.0)).abs() * loud).sum() / loud.sum()
+    loss["decay"] = 0.7 * decay_loss(o["log_extra"], t(world.log_frequency), t(world.log_bare), t(world.log_loss), loud)
 
     # Gains: level, and the pattern over lines within 60 dB of the loudest.
     target = torch.maximum(gain.nan_to_num(-50), top - 7)
@@ -201,6 +146,14 @@ def world_loss(
     loss["level"] = 0.2 * (guessed - level).abs().mean()
     loss["gain"] = 0.4 * (((guess - guessed) - (target - level)).abs() * loud).sum() / loud.sum()
     return loss
+
+
+def decay_loss(
+    log_extra: torch.Tensor, log_f: torch.Tensor, log_bare: torch.Tensor, log_loss: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """How far the whole loss factor is off, in the logarithm, when `log_extra` is added to what is known."""
+    total = torch.logaddexp(log_bare.nan_to_num(-5.0), interpolate(log_extra, log_f.nan_to_num(6.0)))
+    return ((total - log_loss.nan_to_num(0.0)).abs() * weight).sum() / weight.sum()
 
 
 def interpolate(values: torch.Tensor, log_f: torch.Tensor) -> torch.Tensor:
@@ -228,53 +181,20 @@ def centres(matter: np.ndarray, count: int = KINDS, seed: int = 0) -> np.ndarray
     return out.astype(np.float32)
 
 
-# --- real photos -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Photos:
-    """Real photos of one material each: pixels (n, side, side, 3), and which material each is paired with."""
-
-    pixels: np.ndarray
-    material: np.ndarray
-    names: tuple[str, ...]
-
-
-def held_out(path: Path) -> bool:
-    """Whether a photo belongs to the test blocks: twenty consecutive file numbers in a hundred."""
-    return int("".join(c for c in path.stem if c.isdigit())) // 20 % 5 == 0
-
-
-def read_photos(folder: Path, side: int, test: bool = False) -> Photos:
-    """`folder/<material>/*.jpg`, train blocks or test blocks."""
-    from PIL import Image as Pil
-
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
-    pixels, material = [], []
-    for k, name in enumerate(names):
-        for path in sorted((folder / name).glob("*.jpg")):
-            if held_out(path) == test:
-                with Pil.open(path) as photo:
-                    pixels.append(
-                        np.asarray(photo.convert("RGB").resize((side, side), Pil.Resampling.BICUBIC, reducing_gap=3.0))
-                    )
-                material.append(k)
-    return Photos(np.stack(pixels), np.array(material), names)
-
-
 def photo_loss(
     model: Knock,
     photos: Photos,
-    sounds: Sequence[np.ndarray],
+    world: World,
+    partners: Sequence[np.ndarray],
     rng: np.random.Generator,
     g: torch.Generator,
     count: int,
     size: int,
 ) -> dict[str, torch.Tensor]:
-    """A photo paired with a sound of its material: the matter token must say what that sound's material is.
+    """A photo paired with a sound of its material: the tokens must say what that sound is made of and how it decays.
 
-    `sounds[k]` holds matter vectors (m, 7) of strikes on the k-th material. Balanced over materials; the click is
-    anywhere in the middle.
+    `partners[k]` are rows of `world` made of the k-th material. Balanced over materials; the click is anywhere in the
+    middle; the partner's support is told.
     """
     material = rng.integers(len(photos.names), size=count)
     rows = np.array([rng.choice(np.flatnonzero(photos.material == k)) for k in material])
@@ -299,19 +219,28 @@ def photo_loss(
             click[i, 0] = 1 - click[i, 0]
         out.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True))
     x = jitter(torch.cat(out), g)
-    target = torch.from_numpy(np.stack([sounds[k][rng.integers(len(sounds[k]))] for k in material]))
-    support = np.where(rng.random(count) < 0.5, rng.integers(0, 3, count), -1)
-    given = given_vector(count, np.exp(rng.normal(0.2, 0.1, count)), None, None, support)
+    heard = np.array([partners[k][rng.integers(len(partners[k]))] for k in material])
+    target = torch.from_numpy(world.matter[heard])
+    given = given_vector(count, np.exp(rng.normal(0.2, 0.1, count)), None, None, world.support[heard])
     o = model.thinker(model.eyes(x.contiguous(memory_format=torch.channels_last)), torch.from_numpy(click), given)
-    return {"photos": 0.6 * mixture_loss(o, target).mean(), "photos_struck": 0.1 * F.softplus(-o["struck"]).mean()}
+    kind = -(F.log_softmax(o["kind"], -1) * shares(model, target)).sum(-1).mean()
+    lines = (torch.from_numpy(x[heard]) for x in (world.log_frequency, world.log_bare, world.log_loss))
+    log_f, log_bare, log_loss = lines
+    have = (~log_f.isnan()).float()
+    return {
+        "photos": 0.3 * mixture_loss(o, target).mean() + 0.5 * kind,
+        "photos_decay": 0.3 * decay_loss(o["log_extra"], log_f, log_bare, log_loss, have),
+        "photos_struck": 0.1 * F.softplus(-o["struck"]).mean(),
+    }
 
 
 class Trained(nn.Module):
-    """What a stage updates: the model, and the distillation read-outs when photos are kept in mind."""
+    """What a stage updates: the model, and the read-outs of its teachers (the world's truth, a larger network)."""
 
-    def __init__(self, model: Knock, student: Distiller | None) -> None:
+    def __init__(self, model: Knock, helpers: Helpers, student: Distiller | None) -> None:
         super().__init__()
         self.model = model
+        self.helpers = helpers
         self.heads = student.heads if student else None
 
 
@@ -322,10 +251,12 @@ class Trained(nn.Module):
 class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
-    eye_steps: int = 1300
-    world_steps: int = 3000
-    photo_steps: int = 500
-    code_steps: int = 1200
+    lessons: int = 15000
+    eye_steps: int = 500
+    world_steps: int = 5000
+    unlabelled_steps: int = 600
+    photo_steps: int = 1000
+    code_steps: int = 600
     pictures: int = 40
     clicks: int = 2
     photos: int = 12
@@ -334,12 +265,13 @@ class KnockRun:
 
 
 def tiny() -> KnockRun:
-    """The run meant for `knock/tiny`; its first weights were cut short and took detours (docs/log.md)."""
+    """The run of `knock/tiny`."""
     return KnockRun()
 
 
 def adapt(
     model: Knock,
+    helpers: Helpers,
     world: World,
     folder: Path,
     run: KnockRun,
@@ -349,19 +281,19 @@ def adapt(
     lessons: Lessons | None = None,
     student: Distiller | None = None,
     photos: Photos | None = None,
-    sounds: Sequence[np.ndarray] = (),
+    partners: Sequence[np.ndarray] = (),
 ) -> Knock:
     """Train eyes and thinker on a world; `lessons` keep the teacher in mind, `photos` teach by pairs."""
-    trained = Trained(model, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    trained = Trained(model, helpers, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 11, step])
-        terms = world_loss(model, world, rng, g, run.pictures, run.clicks, run.size)
+        terms = world_loss(model, helpers, world, rng, g, run.pictures, run.clicks, run.size)
         if student is not None and lessons is not None:
             answers = study(student, lessons, rng, g, run.photos, run.size)
             terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         if photos is not None:
-            terms |= photo_loss(model, photos, sounds, rng, g, 2 * run.photos, run.size)
+            terms |= photo_loss(model, photos, world, partners, rng, g, 2 * run.photos, run.size)
         return terms
 
     slow = list(model.eyes.parameters())
@@ -372,130 +304,6 @@ def adapt(
     groups: list[dict[str, object]] = [{"params": slow, "lr": lr}, {"params": rest, "lr": lr}]
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
     return model
-
-
-@torch.inference_mode()
-def tokens_of(
-    model: Knock, world: World, clicks: int, size: int, seed: int
-) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Matter tokens of `clicks` strikes on every picture, with the row and strike each belongs to."""
-    rng = np.random.default_rng(seed)
-    tokens, rows, strikes = [], [], []
-    for start in range(0, len(world), 64):
-        part = np.arange(start, min(start + 64, len(world)))
-        x = torch.from_numpy(world.pictures[part]).permute(0, 3, 1, 2).float() / 255
-        maps = model.eyes(F.interpolate(x, (size, size), mode="bilinear", antialias=True))
-        for _ in range(clicks):
-            which = rng.integers(world.place.shape[1], size=len(part))
-            click = torch.from_numpy(world.place[part, which])
-            tokens.append(model.thinker(maps, click, given_vector(len(part), np.ones(len(part))))["matter_token"])
-            rows.append(part)
-            strikes.append(which)
-    return torch.cat(tokens), np.concatenate(rows), np.concatenate(strikes)
-
-
-def strikes_heard(world: World, rows: np.ndarray, strikes: np.ndarray, seed: int) -> torch.Tensor:
-    """Log-mel pictures (n, bands, frames) of true strikes with random mallets, made from the world's modal truth."""
-    from ..encoders.audio import RATE, SECONDS, log_mel
-    from ..physics import strike as contact
-    from ..physics.bank import contact_noise, modal_bank
-
-    rng = np.random.default_rng(seed)
-    n = int(RATE * SECONDS)
-    out = []
-    for start in range(0, len(rows), 64):
-        r, p = rows[start : start + 64], strikes[start : start + 64]
-        f = np.exp(world.log_frequency[r].astype(np.float64))
-        gone = np.isnan(f) | (f > 0.48 * RATE)
-        f = np.where(gone, 100.0, f)
-        decay = np.log(1000.0) * f * np.exp(np.nan_to_num(world.log_loss[r], nan=-3.0)) / 2.2
-        hardness = np.exp(rng.uniform(np.log(3e8), np.log(2e11), len(r)))
-        e, m = (np.array([world.truth[i][name] for i in r]) for name in ("youngs_modulus", "mass"))
-        touch = contact.hertz_seconds(hardness, e, m)
-        gain = np.where(gone, 0.0, np.exp(np.nan_to_num(world.log_gain[r, p], nan=-50.0).astype(np.float64)))
-        amplitude = gain * contact.contact_spectrum(f, touch[:, None])
-        waves = modal_bank(torch.from_numpy(f), torch.from_numpy(decay), torch.from_numpy(amplitude), n, RATE).numpy()
-        for i, row in enumerate(r):
-            noise = world.truth[row]["noise"]
-            level = float(np.sqrt(np.sum(np.abs(amplitude[i]) ** 2)))
-            burst = contact_noise(
-                level * noise["relative"],
-                noise["seconds"],
-                noise["hz"],
-                n,
-                RATE,
-                int(rng.integers(2**31)),
-                touch[i] / 3,
-            )
-            waves[i] += burst
-        out.append(log_mel(torch.from_numpy(waves.astype(np.float32))).half())
-    return torch.cat(out)
-
-
-def sinkhorn(scores: torch.Tensor, rounds: int = 3) -> torch.Tensor:
-    """Balanced assignments (Caron et al., SwAV, NeurIPS 2020, §3.1): every row sums to 1, every column to the same."""
-    q = torch.exp((scores - scores.max()) / 0.05)
-    for _ in range(rounds):
-        q = q / q.sum(0, keepdim=True)
-        q = q / q.sum(1, keepdim=True)
-    return q
-
-
-def learn_codes(
-    model: Knock, tokens: torch.Tensor, mels: torch.Tensor, folder: Path, run: KnockRun, batch_size: int = 256
-) -> Knock:
-    """The material codebook: picture and sound of a strike must choose the same entry, all entries in use; no labels.
-
-    Swapped prediction across senses; sounds are shifted in pitch (along the log-mel axis) and never show their level.
-    """
-    book = model.thinker.codebook
-    part = nn.ModuleList([model.ears, model.thinker.code])
-    holder = nn.ParameterDict({"codebook": book})
-    both = nn.ModuleDict({"part": part, "holder": holder})
-    queue: list[torch.Tensor] = []
-
-    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        rows = torch.randint(len(tokens), (batch_size,), generator=g)
-        mel = mels[rows].float()
-        shift = int(torch.randint(-5, 6, (1,), generator=g))
-        mel = F.pad(mel, (0, 0, max(shift, 0), max(-shift, 0)), value=-14.0)
-        mel = mel[:, max(-shift, 0) : max(-shift, 0) + mels.shape[1]]
-        c = F.normalize(book, dim=-1)
-        seen = F.normalize(
-            model.thinker.code(tokens[rows] + 0.05 * torch.randn(tokens[rows].shape, generator=g)), dim=-1
-        )
-        heard = model.ears(mel)
-        with torch.no_grad():
-            queue.append(torch.stack([seen, heard]))
-            del queue[:-8]
-            q = [sinkhorn(torch.cat([x[k] for x in queue]) @ c.T)[-batch_size:] for k in range(2)]
-        terms = {}
-        for name, x, target in (("seen", seen, q[1]), ("heard", heard, q[0])):
-            terms[name] = -(target * F.log_softmax(x @ c.T / 0.1, -1)).sum(-1).mean()
-        return terms
-
-    fit(
-        both,
-        loss,
-        LoopConfig(steps=run.code_steps, lr=2e-3, seed=run.seed, weight_decay=1e-3, checkpoint_every=200),
-        folder,
-    )
-    return model
-
-
-@torch.inference_mode()
-def set_prototypes(model: Knock, tokens: torch.Tensor, matter: np.ndarray) -> np.ndarray:
-    """What each code means: the material nearest to the middle of those that pictures put there. Returns the usage."""
-    c = F.normalize(model.thinker.codebook, dim=-1)
-    codes = (F.normalize(model.thinker.code(tokens), dim=-1) @ c.T).argmax(-1).numpy()
-    middle = np.median(matter, 0)
-    for k in range(len(c)):
-        mine = matter[codes == k]
-        if len(mine):
-            middle = np.median(mine, 0)
-            middle = mine[((mine - middle) ** 2).sum(1).argmin()]
-        model.thinker.prototypes[k] = torch.from_numpy(middle.astype(np.float32))
-    return np.bincount(codes, minlength=len(c)) / len(codes)
 
 
 @torch.inference_mode()
@@ -518,37 +326,20 @@ def calibrate(model: Knock, world: World, size: int) -> tuple[float, float]:
     return factors[0], factors[1]
 
 
-# Which of the world's materials a photo of the paired folder may sound like.
-PAIRS: dict[str, tuple[str, ...]] = {
-    "cardboard": ("cardboard", "corrugated"),
-    "glass": ("glass",),
-    "metal": ("aluminium", "steel", "iron", "titanium", "brass", "copper", "bronze"),
-    "paper": ("paper",),
-    "plastic": ("hard_plastic", "pet", "polycarbonate", "acrylic", "soft_plastic"),
-}
-
-
-def paired(world: World, name: str) -> np.ndarray:
-    """Rows of the world whose material a photo of the folder `name` is paired with; both ends of a blend must fit."""
-    allowed = PAIRS[name]
-    ok = [all(part in allowed for part in str(t["material"]).split(":")[0].split("~")) for t in world.truth]
-    return np.flatnonzero(ok)
-
-
 def train(
     world: Path,
     validation: Path,
     out: Path,
     photos: Path | None = None,
     teacher: Path | None = None,
-    unlabelled: Path | None = None,
     run: KnockRun | None = None,
 ) -> Path:
-    """Train `knock` and leave checkpoints in `out`: one per stage and the last, `out/final`.
+    """Train `knock` and leave checkpoints in `out`: `simulation`, `unlabelled` and `final`.
 
-    `world`, `validation`: folders of shards. `photos`: a folder per material, paired with sounds of that material.
-    `teacher`: the TensorFlow Lite file to distil from, on `unlabelled` photos (or the train blocks of `photos`);
-    without one the eyes start from nothing. Every stage resumes.
+    `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
+    pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
+    looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
+    resumes.
     """
     run = run or tiny()
     torch.manual_seed(run.seed)
@@ -556,37 +347,43 @@ def train(
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
     model = Knock(KnockConfig(EyesConfig(run.size)))
+    helpers = Helpers(model.config, int(seen.family.max()) + 1)
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
     lessons = student = None
     if teacher is not None:
-        source = unlabelled or photos
-        if source is None:
-            raise ValueError("A teacher needs photos to speak about: give `photos` or `unlabelled`.")
-        files = [p for p in sorted(source.rglob("*.jpg")) if source != photos or not held_out(p)]
-        lessons = ask(teacher, files, max(1, 15000 // len(files)), run.size, run.seed, out / "lessons.safetensors")
-        loop = LoopConfig(steps=run.eye_steps, lr=3e-3, seed=run.seed)
-        student = distil(lessons, model.config.eyes, loop, 64, out / "eyes")
+        each = max(1, run.lessons // len(seen))
+        lessons = ask(teacher, seen.pictures, each, run.size, run.seed, out / "lessons-world.safetensors")
+        student = distil(lessons, model.config.eyes, LoopConfig(run.eye_steps, 3e-3, seed=run.seed), 64, out / "eyes")
         model.eyes = student.eyes
-    adapt(model, seen, out / "world", run, run.world_steps, 6e-4, lessons=lessons, student=student)
-    finish(model, seen, validation, out / "world-codes", run, None)
-    model.save(out / ("unlabelled" if photos is not None and teacher is not None else "simulation"))
+    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, lessons=lessons, student=student)
+    finish(model, seen, validation, out / "simulation-codes", run, None)
+    model.save(out / ("final" if photos is None else "simulation"))
     if photos is None:
-        return model.save(out / "final")
+        return out / "final"
+    if teacher is not None:
+        files = [p for p in sorted(photos.rglob("*.jpg")) if not held_out(p)]
+        each = max(1, run.lessons // len(files))
+        lessons = ask(teacher, files, each, run.size, run.seed, out / "lessons-photos.safetensors")
+        steps = run.unlabelled_steps
+        adapt(model, helpers, seen, out / "looking", run, steps, 5e-4, lessons=lessons, student=student)
+        finish(model, seen, validation, out / "unlabelled-codes", run, None)
+        model.save(out / "unlabelled")
     real = read_photos(photos, 192)
-    rows = [paired(seen, name) for name in real.names]
+    partners = [paired(seen, name) for name in real.names]
     adapt(
         model,
+        helpers,
         seen,
         out / "photos",
         run,
         run.photo_steps,
-        4e-4,
+        5e-4,
         lessons=lessons,
         student=student,
         photos=real,
-        sounds=[seen.matter[r] for r in rows],
+        partners=partners,
     )
-    finish(model, seen, validation, out / "photo-codes", run, real)
+    finish(model, seen, validation, out / "codes", run, real)
     return model.save(out / "final")
 
 
@@ -597,16 +394,16 @@ def finish(model: Knock, seen: World, validation: Path, folder: Path, run: Knock
     model.eval()
     tokens, rows, strikes = tokens_of(model, seen, 2, run.size, run.seed)
     mels = strikes_heard(seen, rows, strikes, run.seed)
-    if photos is not None:
+    heard, thought = mels, tokens
+    if photos is not None:  # a fifth of what the codebook learns from is real
         more = photo_tokens(model, photos, run.size)
         rng = np.random.default_rng([run.seed, 5])
         partners = np.array([rng.choice(paired(seen, photos.names[k])) for k in photos.material])
-        heard = strikes_heard(seen, partners, rng.integers(seen.place.shape[1], size=len(partners)), run.seed + 1)
-        # A fifth of what the codebook learns from is real.
+        struck = rng.integers(seen.place.shape[1], size=len(partners))
         again = np.resize(np.arange(len(more)), len(tokens) // 4)
-        learn_codes(model, torch.cat([tokens, more[again]]), torch.cat([mels, heard[again]]), folder, run)
-    else:
-        learn_codes(model, tokens, mels, folder, run)
+        thought = torch.cat([tokens, more[again]])
+        heard = torch.cat([mels, strikes_heard(seen, partners, struck, run.seed + 1)[again]])
+    learn_codes(model, thought, heard, folder, run.code_steps, run.seed)
     usage = set_prototypes(model, tokens, seen.matter[rows])
     held = read_world(validation)
     model.config = dataclasses.replace(model.config, spread=calibrate(model, held, run.size))

@@ -31,7 +31,7 @@ from .render import GROUND, OBJECT, OTHER, Body, Camera, Maps
 if TYPE_CHECKING:
     from ..physics.strike import Body as Struck
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "val", "objects", "families", "combinations", "invented")
 # Never seen in training or validation: whole families, and pairs of material group and coating.
 HELD_FAMILIES = ("bell", "pan")
@@ -48,21 +48,33 @@ MODES = 96
 RATE, SECONDS = 48000, 1.0
 UP = np.array([0.0, 1.0, 0.0])
 
-# Largest dimension in metres where it is not the usual 6 to 40 cm.
+# Largest dimension in metres, as such things have it in a household; "" is anything else. What a thing is thus tells
+# something about its size, as it does in life.
 _SIZES = {
-    "ring": (0.03, 0.2),
-    "cup": (0.06, 0.16),
-    "wine_glass": (0.12, 0.25),
-    "bottle": (0.12, 0.4),
-    "fork": (0.1, 0.3),
-    "pawn": (0.04, 0.3),
-    "sphere_solid": (0.03, 0.25),
-    "can": (0.06, 0.3),
-    "pan": (0.12, 0.4),
-    "bar": (0.08, 0.6),
-    "rod": (0.08, 0.6),
-    "pipe": (0.08, 0.6),
-    "plate": (0.08, 0.5),
+    "": (0.09, 0.30),
+    "bar": (0.10, 0.40),
+    "rod": (0.10, 0.40),
+    "pipe": (0.10, 0.40),
+    "plate": (0.12, 0.32),
+    "disc": (0.10, 0.28),
+    "bowl": (0.11, 0.28),
+    "cup": (0.07, 0.13),
+    "bottle": (0.16, 0.34),
+    "vase": (0.13, 0.32),
+    "pan": (0.18, 0.40),
+    "jar": (0.08, 0.20),
+    "sphere_hollow": (0.05, 0.24),
+    "sphere_solid": (0.04, 0.14),
+    "bell": (0.06, 0.22),
+    "wine_glass": (0.13, 0.24),
+    "can": (0.08, 0.18),
+    "dish": (0.14, 0.32),
+    "gong": (0.16, 0.40),
+    "ring": (0.04, 0.16),
+    "pawn": (0.04, 0.18),
+    "funnel": (0.09, 0.22),
+    "tray": (0.16, 0.40),
+    "fork": (0.13, 0.26),
 }
 # Groups that such things are often made of; each counts for three of the others.
 _USUAL = {
@@ -152,14 +164,27 @@ def _shape(world: World, index: int) -> tuple[Shape, Modes]:
     return shape, solve(shape, MODES, cache_folder())
 
 
-def _material(rng: np.random.Generator, split: str, family: str, coating_first: bool) -> tuple[Material, str, str]:
-    """A material, the name whose look it has, and a coating."""
-    if coating_first:
+@dataclass(frozen=True)
+class Made:
+    """What a thing is made of: the material, the name whose look it has, and a coating.
+
+    `inlay` names a second material that shows on `share` of the surface, when the material lies between two groups.
+    """
+
+    material: Material
+    looks_like: str
+    coating: str
+    inlay: str | None = None
+    share: float = 0.0
+
+
+def _made(rng: np.random.Generator, split: str, family: str) -> Made:
+    if split == "combinations":
         group, coating = HELD_COMBOS[int(rng.integers(len(HELD_COMBOS)))]
     else:
         weight = np.array([3.0 if g in _USUAL.get(family, ()) else 1.0 for g in GROUPS])
         group = str(rng.choice(GROUPS, p=weight / weight.sum() if rng.random() < 0.6 else None))
-        coating = str(rng.choice(["none", "paint", "felt", "fur", "rust"], p=[0.68, 0.09, 0.07, 0.07, 0.09]))
+        coating = str(rng.choice(["none", "paint", "felt", "fur", "rust"], p=[0.72, 0.06, 0.07, 0.07, 0.08]))
         if not allowed(split, group, coating):
             coating = "none"
     own = [n for n, m in MATERIALS.items() if m.group == group]
@@ -169,25 +194,33 @@ def _material(rng: np.random.Generator, split: str, family: str, coating_first: 
         own += ["paper"]
     name = own[int(rng.integers(len(own)))]
     kind = rng.random()
-    if kind < 0.60:
-        return MATERIALS[name], name, coating
-    others = own if kind < 0.85 else [n for n, m in MATERIALS.items() if m.group != group]
+    if kind < 0.72:
+        return Made(MATERIALS[name], name, coating)
+    if kind < 0.87:  # an alloy, a body between two of its kind: it looks like the one it is more of
+        other = own[int(rng.integers(len(own)))]
+        t = float(rng.uniform(0.05, 0.45))
+        return Made(MATERIALS[name] if other == name else blend(MATERIALS[name], MATERIALS[other], t), name, coating)
+    others = [n for n, m in MATERIALS.items() if m.group != group]
     other = others[int(rng.integers(len(others)))]
-    t = float(rng.uniform(0.05, 0.48 if kind < 0.85 else 0.38))
-    return (MATERIALS[name] if other == name else blend(MATERIALS[name], MATERIALS[other], t)), name, coating
+    t = float(rng.uniform(0.08, 0.3))
+    return Made(blend(MATERIALS[name], MATERIALS[other], t), name, coating, other, t)
 
 
 @functools.lru_cache(maxsize=2)
 def _thing(world: World, index: int) -> Thing:
     shape, modes = _shape(world, index // VARIANTS)
     rng = world.rng(1, index)
-    material, looks_like, coating = _material(rng, world.split, shape.family, world.split == "combinations")
-    low, high = _SIZES.get(shape.family, (0.06, 0.40))
+    made = _made(rng, world.split, shape.family)
+    low, high = _SIZES.get(shape.family, _SIZES[""])
     size = float(np.exp(rng.uniform(math.log(low), math.log(high))))
     support = cast("Support", str(rng.choice(SUPPORTS, p=[SUPPORT_SHARE[s] for s in SUPPORTS])))
     seed = int(rng.integers(2**31))
-    look = looks.coated(rng, looks.bare(rng, looks_like, material.group, size, shape.hollow), coating, size)
-    return Thing(shape, modes, material, coating, support, size, not families(world.split), seed, look)
+    look = looks.bare(rng, made.looks_like, made.material.group, size, shape.hollow)
+    if made.inlay is not None:
+        other = looks.bare(rng, made.inlay, MATERIALS[made.inlay].group, size, shape.hollow)
+        look = looks.inlaid(rng, look, other, made.share)
+    look = looks.coated(rng, look, made.coating, size)
+    return Thing(shape, modes, made.material, made.coating, support, size, not families(world.split), seed, look)
 
 
 # --- poses ---------------------------------------------------------------------------------------------------------
@@ -401,20 +434,37 @@ def _object(rng: np.random.Generator, thing: Thing, rotation: np.ndarray, shift:
         if shape.kind == "revolution"
         else np.zeros(len(faces), bool)
     )
-    if ends.any():
-        bodies.append(Body(vertices, normals, np.delete(shape.vertices, axis, axis=1), faces[ends], look.bsdf, OBJECT))
-    if not ends.all():
-        bodies.append(Body(vertices, normals, shape.uv, faces[~ends], look.bsdf, OBJECT))
-    if look.hairs is not None:
-        bodies.append(_hairs(rng, look.hairs, vertices, normals, faces, thing.size))
+    worn = np.zeros(len(faces), bool) if look.sleeve is None else _sleeve(rng, shape.vertices[faces])
+    for part, surface in ((~worn, look), (worn, look.sleeve)):
+        if surface is None:
+            continue
+        for rows, uv in ((part & ends, np.delete(shape.vertices, axis, axis=1)), (part & ~ends, shape.uv)):
+            if rows.any():
+                bodies.append(Body(vertices, normals, uv, faces[rows], surface.bsdf, OBJECT))
+        if surface.hairs is not None and part.any():
+            bodies.append(_hairs(rng, surface.hairs, vertices, normals, faces[part], thing.size))
     return bodies
+
+
+def _sleeve(rng: np.random.Generator, corners: np.ndarray) -> np.ndarray:
+    """Which faces, by their corners [F, 3, 3], a worn coating covers: a band across the body, half of it or so."""
+    middle = corners.mean(1).astype(float)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    along = middle - np.average(middle, axis=0, weights=area)
+    way = np.linalg.svd(along * np.sqrt(area)[:, None], full_matrices=False)[2][0] + rng.normal(0, 0.25, 3)
+    height = along @ way
+    order = np.argsort(height)
+    rank = np.empty(len(height))
+    rank[order] = np.cumsum(area[order]) / area.sum()
+    low = float(rng.uniform(0.0, 0.4))
+    return np.asarray((rank > low) & (rank < low + float(rng.uniform(0.45, 0.6))))
 
 
 # --- views ---------------------------------------------------------------------------------------------------------
 
 
 def _camera(rng: np.random.Generator, vertices: np.ndarray, size: float, lifted: bool) -> Camera:
-    fov = float(rng.uniform(25, 70))
+    fov = float(rng.uniform(25, 65))
     steep = rng.random() < 0.35
     low = 0 if lifted else 10
     elevation = math.radians(float(rng.uniform(55, 86) if steep else rng.uniform(low, 55)))
@@ -422,7 +472,7 @@ def _camera(rng: np.random.Generator, vertices: np.ndarray, size: float, lifted:
     way = np.array(
         [math.cos(elevation) * math.cos(azimuth), math.sin(elevation), math.cos(elevation) * math.sin(azimuth)]
     )
-    fill = float(rng.uniform(0.5, 0.92))
+    fill = float(rng.uniform(0.68, 0.97))
     roll = float(rng.uniform(-180, 180)) if steep and rng.random() < 0.5 else float(rng.normal(0, 4))
     middle = (vertices.max(0) + vertices.min(0)) / 2
     distance = size / math.tan(math.radians(fov) / 2)
@@ -792,6 +842,16 @@ def _claim(folder: Path, world: World) -> None:
         part.replace(path)
 
 
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; it ends with it instead."""
+    import multiprocessing
+    import threading
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def _run(world: World, folder: Path, todo: dict[int, int], total: int, workers: int, progress: bool) -> None:
     import multiprocessing
 
@@ -819,7 +879,7 @@ def _run(world: World, folder: Path, todo: dict[int, int], total: int, workers: 
             return
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
-        pool = ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn"), _leave_with_parent)
         try:
             for done in as_completed([pool.submit(_shard, world, str(folder), k, c) for k, c in todo.items()]):
                 bar.advance(task, done.result())

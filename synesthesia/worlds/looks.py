@@ -7,7 +7,7 @@ Textures are linear-light arrays that tile. Everything is drawn from the generat
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,13 +147,18 @@ def printed(
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A surface: a Mitsuba BSDF and how many bounces it needs; `label` is printed paper that may be wrapped around."""
+    """A surface: a Mitsuba BSDF and how many bounces it needs.
+
+    `label` is printed paper that may be wrapped around, `sleeve` a coating over part of the body, `hairs` what stands
+    out of it.
+    """
 
     bsdf: Bsdf
     bounces: int = 3
     clear: bool = False
     label: Bsdf | None = None
     hairs: Hairs | None = None
+    sleeve: Look | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +184,13 @@ def _glossy(rng: Rng, diffuse: Bsdf, alpha: float) -> Bsdf:
 
 
 _METALS = {
-    "steel": (0.56, 0.56, 0.57),
-    "aluminium": (0.86, 0.87, 0.88),
+    "steel": (0.64, 0.64, 0.65),
+    "aluminium": (0.88, 0.89, 0.90),
     "brass": (0.86, 0.66, 0.30),
     "bronze": (0.66, 0.43, 0.23),
     "copper": (0.90, 0.52, 0.38),
-    "iron": (0.30, 0.29, 0.29),
-    "titanium": (0.52, 0.49, 0.46),
+    "iron": (0.42, 0.41, 0.41),
+    "titanium": (0.58, 0.55, 0.52),
 }
 
 
@@ -193,18 +198,18 @@ def _metal(rng: Rng, name: str, size: float) -> Look:
     tint = jitter(rng, _METALS.get(name, (0.6, 0.6, 0.6)), 0.10)
     finish = rng.choice(
         ["polished", "satin", "brushed", "hammered", "crumpled", "scratched", "dull"],
-        p=[0.22, 0.18, 0.16, 0.08, 0.14, 0.12, 0.10],
+        p=[0.30, 0.19, 0.18, 0.10, 0.12, 0.11, 0.0],
     )
-    if name == "iron" and rng.random() < 0.6:
+    if name == "iron":
         finish = "dull"
-    smudge = np.clip(1 + 0.06 * noise(rng, 1.6) + 0.03 * noise(rng, 0.6), 0.5, 1.15)
+    smudge = np.clip(1 + 0.03 * noise(rng, 1.6) + 0.015 * noise(rng, 0.6), 0.5, 1.15)
     alpha = {
-        "polished": rng.uniform(0.02, 0.09),
-        "satin": rng.uniform(0.15, 0.32),
+        "polished": rng.uniform(0.02, 0.07),
+        "satin": rng.uniform(0.10, 0.20),
         "hammered": rng.uniform(0.05, 0.18),
         "crumpled": rng.uniform(0.03, 0.16),
         "scratched": rng.uniform(0.06, 0.2),
-        "dull": rng.uniform(0.3, 0.5),
+        "dull": rng.uniform(0.18, 0.30),
         "brushed": 0.2,
     }[finish]
     metal: Bsdf = {"type": "roughconductor", "material": "none", "distribution": "ggx", "alpha": float(alpha)}
@@ -212,7 +217,7 @@ def _metal(rng: Rng, name: str, size: float) -> Look:
         lines = noise(rng, 0.3, 4, stretch=(0.02, 1.0) if rng.random() < 0.5 else (1.0, 0.02))
         smudge = smudge * np.clip(1 + 0.10 * lines, 0.6, 1.2)
         metal = _bumped(
-            rng, metal | {"alpha": float(rng.uniform(0.10, 0.25))}, lines, 4e-4, size, float(rng.uniform(1, 2))
+            rng, metal | {"alpha": float(rng.uniform(0.08, 0.18))}, lines, 4e-4, size, float(rng.uniform(1, 2))
         )
     elif finish == "scratched":
         fine = noise(rng, 0.2, 8, stretch=(0.05, 1.0)) + noise(rng, 0.2, 8, stretch=(1.0, 0.05))
@@ -232,10 +237,8 @@ def _metal(rng: Rng, name: str, size: float) -> Look:
         fold = steps(rng, 5) if rng.random() < 0.5 else ridged(rng, 1.5, 3)
         base = _bumped(rng, base, fold, float(rng.uniform(0.01, 0.05)), size)
     elif finish in ("satin", "dull"):
-        base = _bumped(rng, base, noise(rng, 0.6, 10), float(rng.uniform(1e-4, 6e-4)), size)
-    label = None
-    if rng.random() < 0.3:
-        label = _label(rng, glossy=True)
+        base = _bumped(rng, base, noise(rng, 0.6, 10), float(rng.uniform(2e-5, 1.2e-4)), size)
+    label = _label(rng, glossy=True) if rng.random() < 0.12 else None
     return Look({"type": "twosided", "bsdf": base}, 4, label=label)
 
 
@@ -298,44 +301,45 @@ def _glass(rng: Rng, size: float, hollow: bool) -> Look:
     tint = np.array(pick(rng, _GLASS_TINTS)) * rng.uniform(0.9, 1.0)
     if rng.random() < 0.25:
         tint = np.clip(colour(rng, (0.1, 0.8), (0.6, 1.0)) + 0.05, 0, 1)
-    if rng.random() < 0.06:  # milk glass
-        return Look({"type": "twosided", "bsdf": _glossy(rng, rgb(jitter(rng, (0.8, 0.82, 0.8), 0.05)), 0.0)})
-    haze = (
-        float(rng.uniform(0.03, 0.12))
-        if rng.random() < 0.35
-        else (float(rng.uniform(0.3, 0.6)) if rng.random() < 0.06 else 0.0)
-    )
+    haze = float(rng.uniform(0.03, 0.08)) if rng.random() < 0.2 else 0.0
     bsdf, clear = _clear(rng, tint, float(rng.uniform(1.48, 1.6)), hollow, haze)
-    return Look(bsdf, 8, clear, _label(rng, glossy=rng.random() < 0.4) if rng.random() < 0.35 else None)
+    return Look(bsdf, 8, clear, _label(rng, glossy=False) if rng.random() < 0.2 else None)
 
 
 def _ceramic(rng: Rng, name: str, size: float) -> Look:
     kind = rng.random()
     if name == "porcelain" or kind < 0.35:
         base = jitter(rng, (0.82, 0.80, 0.76), 0.05)
-    elif kind < 0.75:
-        base = colour(rng, (0.2, 0.85), (0.15, 0.85))
+    elif kind < 0.68:  # celadon, cobalt, tenmoku, oxblood, straw
+        base = jitter(
+            rng,
+            pick(
+                rng,
+                [(0.36, 0.45, 0.36), (0.03, 0.06, 0.2), (0.05, 0.03, 0.02), (0.2, 0.03, 0.02), (0.45, 0.34, 0.16)],
+            ),
+            0.15,
+        )
     else:
         base = jitter(
             rng, pick(rng, [(0.55, 0.22, 0.11), (0.45, 0.3, 0.18), (0.62, 0.52, 0.4), (0.2, 0.15, 0.12)]), 0.1
         )
     tex = base * np.clip(1 + 0.05 * noise(rng, 1.6)[..., None], 0.6, 1.3)
     style = rng.random()
-    if style < 0.2:  # bands of another glaze
+    if style < 0.27:  # bands of another glaze
         v = np.linspace(0, 1, SIDE, endpoint=False)[:, None] * np.ones((1, SIDE))
         band = sum(
             (np.abs(v - rng.random()) < rng.uniform(0.01, 0.06)).astype(float) for _ in range(int(rng.integers(1, 4)))
         )
         tex = mix(np.clip(band, 0, 1), tex, colour(rng))
-    elif style < 0.35:  # a painted pattern
+    elif style < 0.57:  # a painted pattern
         tex = mix(
             (noise(rng, 1.5, 6, high=18) > rng.uniform(0.8, 1.5)).astype(float),
             tex,
-            pick(rng, [np.array([0.03, 0.08, 0.4]), colour(rng)]),
+            pick(rng, [np.array([0.03, 0.08, 0.4]), np.array([0.03, 0.08, 0.4]), np.array([0.25, 0.06, 0.03])]),
         )
-    elif style < 0.5:  # speckled stoneware
+    elif style < 0.82:  # speckled stoneware
         tex = mix((noise(rng, 0.1, 20) > 2.2).astype(float), tex, np.array([0.1, 0.06, 0.03]))
-    terracotta = kind >= 0.75 and rng.random() < 0.6 and name != "porcelain"
+    terracotta = kind >= 0.68 and rng.random() < 0.7 and name != "porcelain"
     inner: Bsdf = (
         {"type": "diffuse", "reflectance": texture(np.clip(tex, 0, 0.95))}
         if terracotta
@@ -431,7 +435,7 @@ def wood_grain(rng: Rng, base: np.ndarray, knots: bool = True) -> np.ndarray:
     fibre = noise(rng, 0.5, 6, stretch=(1.0, 40.0))
     pores = noise(rng, 0.1, 20, stretch=(1.0, 18.0)) > 2.0
     dark = base * rng.uniform(0.35, 0.65)
-    t = np.clip(0.15 + rng.uniform(0.35, 0.85) * ring + 0.08 * fibre, 0, 1)
+    t = np.clip(0.1 + rng.uniform(0.55, 0.9) * ring + 0.10 * fibre, 0, 1)
     out = mix(t, base, dark) * np.clip(1 + 0.10 * noise(rng, 1.7)[..., None], 0.6, 1.4)
     return np.clip(mix(pores * 0.5, out, dark * 0.6), 0.003, 0.95)
 
@@ -458,29 +462,29 @@ def _wood(rng: Rng, name: str, size: float) -> Look:
 
 
 def _plastic(rng: Rng, name: str, size: float, hollow: bool) -> Look:
-    clear = {"pet": 0.75, "acrylic": 0.6, "polycarbonate": 0.45, "hard_plastic": 0.06, "soft_plastic": 0.10}.get(
+    clear = {"pet": 0.6, "acrylic": 0.45, "polycarbonate": 0.3, "hard_plastic": 0.03, "soft_plastic": 0.06}.get(
         name, 0.1
     )
     if rng.random() < clear:
         tint = np.array(
             pick(rng, [(1, 1, 1), (1, 1, 1), (0.9, 0.96, 1), (0.75, 0.9, 1), (0.4, 0.8, 0.5), (0.95, 0.95, 0.9)])
         )
-        if name == "acrylic" and rng.random() < 0.6:
+        if name == "acrylic" and rng.random() < 0.8:
             tint = np.clip(colour(rng, (0.7, 1), (0.7, 1.0)) + 0.02, 0, 1)
         bsdf, is_clear = _clear(rng, tint, float(rng.uniform(1.36, 1.5)), hollow, float(rng.uniform(0.04, 0.3)))
-        if rng.random() < 0.55 and bsdf["type"] == "thindielectric":
+        if rng.random() < 0.75 and bsdf["type"] == "thindielectric":
             bsdf = _bumped(rng, bsdf, ridged(rng, 1.6, 3), 0.01, size)
-        return Look(bsdf, 8, is_clear, _label(rng, glossy=True) if rng.random() < 0.45 else None)
+        return Look(bsdf, 8, is_clear, _label(rng, glossy=True) if rng.random() < 0.6 else None)
     kind = rng.random()
-    if kind < 0.55:
-        base = colour(rng, (0.65, 1.0), (0.35, 1.0))
-    elif kind < 0.8:
+    if kind < 0.78:
+        base = colour(rng, (0.75, 1.0), (0.5, 1.0))
+    elif kind < 0.94:
         base = jitter(rng, pick(rng, [(0.85, 0.85, 0.84), (0.78, 0.78, 0.75), (0.7, 0.72, 0.72)]), 0.06)
     else:
         base = jitter(rng, pick(rng, [(0.02, 0.02, 0.02), (0.08, 0.08, 0.09), (0.3, 0.3, 0.31)]), 0.2)
     tex = np.clip(base * np.clip(1 + 0.015 * noise(rng, 1.6)[..., None], 0.8, 1.2), 0.004, 0.95)
     soft = name == "soft_plastic"
-    inner = _glossy(rng, texture(tex), float(rng.uniform(0.15, 0.4) if soft else rng.uniform(0.0, 0.25)))
+    inner = _glossy(rng, texture(tex), float(rng.uniform(0.1, 0.22) if soft else rng.uniform(0.0, 0.12)))
     if soft and base.mean() > 0.4 and rng.random() < 0.6:  # milky polyethylene lets light through
         through: Bsdf = {"type": "thindielectric", "int_ior": 1.3}
         inner = {
@@ -508,7 +512,7 @@ def _paper(rng: Rng, name: str, size: float) -> Look:
         busy = rng.random()
         inks = [np.array([0.02, 0.02, 0.025]), colour(rng), colour(rng)]
         tex = base * np.clip(1 + 0.02 * noise(rng, 0.2)[..., None], 0.8, 1.1)
-        if busy > 0.3:
+        if busy > 0.15:
             tex = printed(
                 rng, tex, busy=float(rng.uniform(0.2, 0.6) if busy < 0.55 else rng.uniform(1.2, 3)), inks=inks
             )
@@ -521,7 +525,7 @@ def _paper(rng: Rng, name: str, size: float) -> Look:
             else {"type": "diffuse", "reflectance": texture(tex, scale)}
         )
         fold = steps(rng, 4) if rng.random() < 0.5 else ridged(rng, 1.6, 2)
-        return Look({"type": "twosided", "bsdf": _bumped(rng, inner, fold, float(rng.uniform(0.004, 0.04)), size)})
+        return Look({"type": "twosided", "bsdf": _bumped(rng, inner, fold, float(rng.uniform(0.012, 0.05)), size)})
     base = jitter(
         rng,
         pick(rng, [(0.48, 0.31, 0.17), (0.52, 0.36, 0.21), (0.40, 0.26, 0.14), (0.58, 0.43, 0.28), (0.42, 0.33, 0.25)]),
@@ -532,11 +536,11 @@ def _paper(rng: Rng, name: str, size: float) -> Look:
     fibres = noise(rng, 0.3, 8, stretch=(1, 3)) + noise(rng, 0.3, 8, stretch=(3, 1))
     tex = base * np.clip(1 + 0.05 * fibres[..., None] + 0.05 * noise(rng, 1.6)[..., None], 0.5, 1.4)
     tex = mix((noise(rng, 0.0, 1, stretch=(1, 4)) > 2.9) * 0.5, tex, base * 0.4)
-    flutes = int(rng.integers(24, 70))
+    flutes = int(rng.integers(16, 44))
     wave = np.sin(np.arange(SIDE) / SIDE * 2 * np.pi * flutes)
     corrugated = name == "corrugated" or rng.random() < 0.35
     if corrugated:
-        tex = tex * (1 + rng.uniform(0.01, 0.07) * wave)[:, None, None]
+        tex = tex * (1 + rng.uniform(0.05, 0.14) * wave)[:, None, None]
     if rng.random() < 0.6:
         inks = [
             np.array([0.03, 0.025, 0.02]),
@@ -585,11 +589,11 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
         base = jitter(rng, (0.75, 0.72, 0.5), 0.1) if rng.random() < 0.3 else colour(rng, (0.1, 0.85), (0.25, 0.95))
         if rng.random() < 0.25:
             base = jitter(rng, pick(rng, [(0.85, 0.85, 0.85), (0.06, 0.06, 0.065), (0.25, 0.25, 0.26)]), 0.1)
-        cells = float(rng.uniform(14, 40))
+        cells = float(rng.uniform(10, 28))
         pores = noise(rng, 0.0, 1, high=cells)
-        holes = np.clip(pores - rng.uniform(0.2, 0.9), 0, 1.5)
+        holes = np.clip(pores - rng.uniform(0.1, 0.5), 0, 1.5)
         tex = np.clip(
-            base * np.clip(1 - 0.55 * holes[..., None] + 0.04 * noise(rng, 1.2)[..., None], 0.1, 1.2), 0.004, 0.93
+            base * np.clip(1 - 0.65 * holes[..., None] + 0.04 * noise(rng, 1.2)[..., None], 0.1, 1.2), 0.004, 0.93
         )
         return Look(
             {
@@ -599,7 +603,7 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
                 ),
             }
         )
-    if rng.random() < 0.6:
+    if rng.random() < 0.8:
         base = jitter(
             rng, pick(rng, [(0.015, 0.015, 0.016), (0.03, 0.03, 0.032), (0.06, 0.055, 0.05), (0.12, 0.12, 0.12)]), 0.25
         )
@@ -611,9 +615,6 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
                 [
                     (0.45, 0.08, 0.05),
                     (0.5, 0.25, 0.2),
-                    (0.05, 0.12, 0.3),
-                    (0.1, 0.25, 0.1),
-                    (0.6, 0.45, 0.25),
                     (0.65, 0.3, 0.32),
                 ],
             ),
@@ -627,7 +628,7 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
         "alpha": float(rng.uniform(0.35, 0.6)),
         "int_ior": 1.3,
     }
-    if rng.random() < 0.4:  # treads, ribs, studs
+    if rng.random() < 0.6:  # treads, ribs, studs
         y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE * 2 * np.pi
         n, m = rng.integers(6, 22), rng.integers(0, 22)
         height = np.clip(3 * np.sin(y * n) * (np.sin(x * m) if m > 4 else 1), -1, 1)
@@ -656,81 +657,75 @@ def bare(rng: Rng, name: str, group: str, size: float, hollow: bool) -> Look:
     return _rubber(rng, name, size)
 
 
+def inlaid(rng: Rng, look: Look, other: Look, share: float) -> Look:
+    """A composite: patches of `other` over about `share` of the surface of `look`, as in terrazzo."""
+    field = noise(rng, 1.2, 5)
+    weight = (field > np.quantile(field, 1 - share)).astype(np.float32)
+    bsdf = {"type": "blendbsdf", "weight": texture(weight), "bsdf_0": look.bsdf, "bsdf_1": other.bsdf}
+    return replace(look, bsdf=bsdf, bounces=max(look.bounces, other.bounces), clear=look.clear or other.clear)
+
+
 def coated(rng: Rng, look: Look, coating: str, size: float) -> Look:
-    """The surface with a coating over it; "none" leaves it as it is."""
+    """The surface with a coating on it; "none" leaves it as it is.
+
+    A coating leaves part of what it covers to be seen: rust eats patches, paint, felt and fur are worn as a sleeve.
+    """
     if coating == "none":
         return look
     if coating == "rust":
-        edge = float(rng.uniform(-0.6, 0.5))
-        weight = np.clip(3 * (noise(rng, 1.4, 2) - edge), 0, 1)
+        field = noise(rng, 1.4, 2)
+        weight = np.clip(3 * (field - np.quantile(field, float(rng.uniform(0.35, 0.6)))), 0, 1)
         a, b = jitter(rng, (0.28, 0.10, 0.04), 0.2), jitter(rng, (0.10, 0.04, 0.025), 0.2)
         tex = mix(0.5 + 0.5 * noise(rng, 0.9, 4), a, b)
         crust: Bsdf = {"type": "diffuse", "reflectance": texture(np.clip(tex, 0, 0.8), 1.5)}
         crust = _bumped(rng, crust, noise(rng, 0.7, 8), 1.5e-3, size)
-        return Look(
-            {
-                "type": "twosided",
-                "bsdf": {"type": "blendbsdf", "weight": texture(weight), "bsdf_0": look.bsdf["bsdf"], "bsdf_1": crust},
-            },
-            look.bounces,
-        )
-    if coating == "paint":
-        base = colour(rng, (0.4, 1), (0.2, 0.95)) if rng.random() < 0.8 else jitter(rng, (0.8, 0.8, 0.78), 0.1)
-        inner = _glossy(
-            rng,
-            texture(np.clip(base * np.clip(1 + 0.02 * noise(rng, 1.5)[..., None], 0.8, 1.2), 0, 0.95)),
-            float(rng.uniform(0.0, 0.2)),
-        )
-        inner = _bumped(
-            rng, inner, noise(rng, 0.8, 8, stretch=(1, 6)), float(rng.uniform(1e-4, 5e-4)), size
-        )  # brush marks
-        if (
-            not look.clear and look.bsdf["type"] == "twosided" and rng.random() < 0.7
-        ):  # chips and worn places show what is below
-            weight = (noise(rng, 1.3, 3) + 0.4 * noise(rng, 0.6, 10) > rng.uniform(1.2, 2.0)).astype(np.float32)
-            inner = {"type": "blendbsdf", "weight": texture(weight), "bsdf_0": inner, "bsdf_1": look.bsdf["bsdf"]}
-        return Look({"type": "twosided", "bsdf": inner}, look.bounces)
-    furry = coating == "fur"
-    if furry:
-        base = jitter(
-            rng,
-            pick(
-                rng,
-                [
-                    (0.25, 0.14, 0.07),
-                    (0.5, 0.36, 0.2),
-                    (0.7, 0.66, 0.6),
-                    (0.05, 0.045, 0.04),
-                    (0.3, 0.28, 0.27),
-                    (0.5, 0.22, 0.08),
-                ],
-            ),
-            0.2,
-        )
-        base = colour(rng, (0.4, 0.9), (0.3, 0.9)) if rng.random() < 0.2 else base
-    else:
-        base = (
-            colour(rng, (0.3, 0.95), (0.15, 0.85))
-            if rng.random() < 0.7
-            else jitter(rng, pick(rng, [(0.35, 0.35, 0.35), (0.7, 0.68, 0.62), (0.06, 0.06, 0.07)]), 0.15)
-        )
-    tex = np.clip(
-        base * np.clip(1 + 0.18 * noise(rng, 0.4, 8)[..., None] + 0.12 * noise(rng, 1.6)[..., None], 0.3, 1.8),
-        0.004,
-        0.9,
+        rusty: Bsdf = {"type": "blendbsdf", "weight": texture(weight)}
+        if look.bsdf["type"] == "twosided":
+            both = {"type": "twosided", "bsdf": rusty | {"bsdf_0": look.bsdf["bsdf"], "bsdf_1": crust}}
+        else:  # a composite has its sides already
+            both = rusty | {"bsdf_0": look.bsdf, "bsdf_1": {"type": "twosided", "bsdf": crust}}
+        return Look(both, look.bounces)
+    sleeve = _paint(rng, size) if coating == "paint" else _fabric(rng, size, furry=coating == "fur")
+    return replace(look, sleeve=sleeve, bounces=max(look.bounces, sleeve.bounces))
+
+
+def _paint(rng: Rng, size: float) -> Look:
+    base = colour(rng, (0.4, 1), (0.2, 0.95)) if rng.random() < 0.8 else jitter(rng, (0.8, 0.8, 0.78), 0.1)
+    tex = np.clip(base * np.clip(1 + 0.02 * noise(rng, 1.5)[..., None], 0.8, 1.2), 0, 0.95)
+    strokes = noise(rng, 0.8, 8, stretch=(1, 6))
+    inner = _bumped(
+        rng, _glossy(rng, texture(tex), float(rng.uniform(0.0, 0.2))), strokes, float(rng.uniform(1e-4, 5e-4)), size
     )
+    return Look({"type": "twosided", "bsdf": inner})
+
+
+_FURS = (
+    (0.25, 0.14, 0.07),
+    (0.5, 0.36, 0.2),
+    (0.7, 0.66, 0.6),
+    (0.05, 0.045, 0.04),
+    (0.3, 0.28, 0.27),
+    (0.5, 0.22, 0.08),
+)
+_FELTS = ((0.35, 0.35, 0.35), (0.7, 0.68, 0.62), (0.06, 0.06, 0.07))
+
+
+def _fabric(rng: Rng, size: float, furry: bool) -> Look:
+    natural = 0.8 if furry else 0.3
+    base = (
+        jitter(rng, pick(rng, _FURS if furry else _FELTS), 0.2)
+        if rng.random() < natural
+        else colour(rng, (0.3, 0.95), (0.15, 0.85))
+    )
+    mottle = 1 + 0.18 * noise(rng, 0.4, 8)[..., None] + 0.12 * noise(rng, 1.6)[..., None]
+    tex = np.clip(base * np.clip(mottle, 0.3, 1.8), 0.004, 0.9)
     inner = _bumped(rng, {"type": "diffuse", "reflectance": texture(tex, 2.0)}, noise(rng, 0.5, 8), 3e-3, size, 2.0)
-    strand: Bsdf = {
-        "type": "twosided",
-        "bsdf": {
-            "type": "diffuse",
-            "reflectance": texture(np.clip(base * (1 + 0.3 * noise(rng, 0.2)[..., None]), 0.004, 0.9)),
-        },
-    }
+    fibre = texture(np.clip(base * (1 + 0.3 * noise(rng, 0.2)[..., None]), 0.004, 0.9))
+    strand: Bsdf = {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": fibre}}
     hairs = (
-        Hairs(12000, float(rng.uniform(0.035, 0.09)), 0.0035, float(rng.uniform(0.2, 0.9)), strand)
+        Hairs(9000, float(rng.uniform(0.035, 0.08)), 0.0035, float(rng.uniform(0.2, 0.9)), strand)
         if furry
-        else Hairs(7000, float(rng.uniform(0.006, 0.014)), 0.0022, 0.2, strand)
+        else Hairs(5000, float(rng.uniform(0.006, 0.014)), 0.0022, 0.2, strand)
     )
     return Look({"type": "twosided", "bsdf": inner}, 4, hairs=hairs)
 
@@ -847,10 +842,10 @@ def _grid(
 
 def _measured_ground(rng: Rng) -> Ground:
     """10-cm tiles or chequers, or a cutting mat with a line each centimetre and a bold one each five."""
-    light = colour(rng, (0, 0.5), (0.5, 0.95))
+    light = colour(rng, (0, 0.3), (0.5, 0.95))
     kind = rng.random()
     if kind < 0.4:  # two tiles of 10 cm
-        tex = _grid(rng, light, colour(rng, (0, 0.6), (0.02, 0.4)), 2, 0.0)
+        tex = _grid(rng, light, colour(rng, (0, 0.4), (0.02, 0.4)), 2, 0.0)
         return Ground(
             {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": texture(tex)}},
             0.2,
@@ -936,18 +931,19 @@ def _environment(rng: Rng, photos: Sequence[Path]) -> np.ndarray:
         out = picture[rows][:, cols] * (1 + 6 * np.clip(picture[rows][:, cols].mean(-1, keepdims=True) - 0.6, 0, 1))
         out = out + 0.15
     else:
-        top, low = np.exp(rng.uniform(np.log(0.12), np.log(1.2))), rng.uniform(0.08, 0.5)
-        wall = colour(rng, (0, 0.4), (0.3, 0.9))
+        # Bright surroundings: what a mirror shows must be seen, and not be black.
+        top, low = np.exp(rng.uniform(np.log(0.5), np.log(1.8))), rng.uniform(0.3, 0.9)
+        wall = colour(rng, (0, 0.35), (0.6, 1.0))
         out = mix(0.5 + 0.5 * up, wall * low, np.ones(3) * top)
         if rng.random() < 0.5:  # a room: walls that differ, a dark floor
             sector = (u * int(rng.integers(3, 6)) // w).astype(int)
-            shade = np.exp(rng.normal(0, 0.35, 6))
+            shade = np.exp(rng.normal(0, 0.5, 6))
             out = out * np.where(np.abs(up) < 0.6, shade[sector], 1.0)[..., None]
         for _ in range(int(rng.integers(1, 5))):  # soft boxes, windows, lamps
             cu, cv = rng.uniform(0, w), h * np.arccos(rng.uniform(0.05, 0.98)) / np.pi
             hu, hv = np.exp(rng.uniform(np.log(1.2), np.log(16))), np.exp(rng.uniform(np.log(1.2), np.log(9)))
             du = np.minimum(np.abs(u - cu), w - np.abs(u - cu)) * np.maximum(np.sin((v + 0.5) / h * np.pi), 0.2)
-            power = np.exp(rng.uniform(np.log(60), np.log(900))) / (hu * hv) ** 0.8
+            power = np.exp(rng.uniform(np.log(30), np.log(400))) / (hu * hv) ** 0.8
             inside = (du < hu) & (np.abs(v - cv) < hv)
             if rng.random() < 0.3:  # panes
                 inside &= (np.abs(du - hu / 2) > 0.6) & (np.abs(v - cv) > 0.6)
