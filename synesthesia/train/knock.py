@@ -253,13 +253,13 @@ class KnockRun:
 
     lessons: int = 15000
     eye_steps: int = 500
-    world_steps: int = 5000
-    unlabelled_steps: int = 600
-    photo_steps: int = 1000
-    code_steps: int = 600
-    pictures: int = 40
+    world_steps: int = 2600
+    unlabelled_steps: int = 350
+    photo_steps: int = 700
+    code_steps: int = 400
+    pictures: int = 28
     clicks: int = 2
-    photos: int = 12
+    photos: int = 6
     size: int = 128
     seed: int = 0
 
