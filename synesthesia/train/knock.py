@@ -254,8 +254,8 @@ class KnockRun:
     lessons: int = 15000
     eye_steps: int = 500
     world_steps: int = 2600
-    unlabelled_steps: int = 350
-    photo_steps: int = 700
+    unlabelled_steps: int = 200
+    photo_steps: int = 500
     code_steps: int = 400
     pictures: int = 28
     clicks: int = 2
@@ -334,7 +334,7 @@ def train(
     teacher: Path | None = None,
     run: KnockRun | None = None,
 ) -> Path:
-    """Train `knock` and leave checkpoints in `out`: `simulation`, `unlabelled` and `final`.
+    """Train `knock` and leave checkpoints in `out`: `final`, and `simulation` and `unlabelled` (without a codebook).
 
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
@@ -356,17 +356,16 @@ def train(
         student = distil(lessons, model.config.eyes, LoopConfig(run.eye_steps, 3e-3, seed=run.seed), 64, out / "eyes")
         model.eyes = student.eyes
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, lessons=lessons, student=student)
-    finish(model, seen, validation, out / "simulation-codes", run, None)
-    model.save(out / ("final" if photos is None else "simulation"))
     if photos is None:
-        return out / "final"
+        finish(model, seen, validation, out / "codes", run, None)
+        return model.save(out / "final")
+    model.save(out / "simulation")
     if teacher is not None:
         files = [p for p in sorted(photos.rglob("*.jpg")) if not held_out(p)]
         each = max(1, run.lessons // len(files))
         lessons = ask(teacher, files, each, run.size, run.seed, out / "lessons-photos.safetensors")
         steps = run.unlabelled_steps
         adapt(model, helpers, seen, out / "looking", run, steps, 5e-4, lessons=lessons, student=student)
-        finish(model, seen, validation, out / "unlabelled-codes", run, None)
         model.save(out / "unlabelled")
     real = read_photos(photos, 192)
     partners = [paired(seen, name) for name in real.names]
