@@ -1,0 +1,117 @@
+"""A tower out of somebody else's checkpoint: its weights alone are read, by safetensors, into a class of transformers.
+
+What a checkpoint has beside the tower (a language model, a tokenizer, a classifier) is neither fetched, as far as its
+files are split, nor read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import hub
+from ..senses import InputError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Somebody's tower as read: `name` is user/repo@commit, or folder@digest of the weights for a folder."""
+
+    name: str
+    config: Mapping[str, Any]
+    preprocessor: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+
+
+def kind_of(reference: str | Path, *, yes: bool) -> str:
+    """The architecture that the checkpoint's config.json names (`model_type`)."""
+    folder = hub.resolve(reference, yes=yes, need=["config.json"], also=hub.DESCRIPTIONS)
+    return str(hub.read_config(folder).get("model_type"))
+
+
+def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
+    """Config, preprocessing and the tensors whose names begin with the regular expression `tower` (all, if none do).
+
+    What the expression matches is cut off their names. Raises InputError for a missing or damaged file or a pickle.
+    """
+    folder = hub.resolve(reference, yes=yes, need=["config.json"], also=hub.DESCRIPTIONS)
+    parts = {"": "model.safetensors"}  # name of a tensor → its file, when there are several files
+    if (folder / "model.safetensors.index.json").is_file():
+        parts = hub.read_config(folder, "model.safetensors.index.json").get("weight_map")
+        if not isinstance(parts, dict) or not all(re.fullmatch(r"[\w.-]+\.safetensors", str(p)) for p in parts.values()):
+            raise InputError(f"{folder / 'model.safetensors.index.json'} does not say which file holds which weight.")
+    begins = re.compile(tower)
+    files = sorted({file for name, file in parts.items() if begins.match(name)} or set(parts.values()))
+    folder = hub.resolve(reference, yes=yes, need=["config.json", *files], also=hub.DESCRIPTIONS)
+    found: dict[str, torch.Tensor] = {}
+    for file in files:
+        found |= hub.read_tensors(folder / file, lambda name: True)
+    if any(begins.match(name) for name in found):
+        found = {begins.sub("", name, count=1): value for name, value in found.items() if begins.match(name)}
+    config = hub.read_config(folder)
+    return Checkpoint(_name(folder, found), config, hub.read_config(folder, "preprocessor_config.json"), found)
+
+
+def build(model: Any, config: Any, checkpoint: Checkpoint) -> nn.Module:
+    """A `PreTrainedModel` class with the checkpoint's weights in float32, ready to use; every weight must be there."""
+    with quiet():
+        made, report = model.from_pretrained(
+            None, config=config, state_dict=dict(checkpoint.tensors), dtype=torch.float32, output_loading_info=True
+        )
+    if lacking := sorted(report["missing_keys"]):
+        raise InputError(f"{checkpoint.name} lacks {len(lacking)} weights of {model.__name__}, such as {lacking[0]}.")
+    return made.eval()
+
+
+@contextmanager
+def transformers_errors(reference: str | Path) -> Iterator[None]:
+    """Whatever a checkpoint's config or weights make transformers raise becomes one sentence."""
+    if importlib.util.find_spec("transformers") is None:
+        raise InputError(f"{reference} needs the extra `hub`: pip install 'synesthesia[hub]'.")
+    try:
+        yield
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(
+            f"transformers does not load: {error}. A torchvision of another build than torch breaks it; remove or fix it."
+        ) from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise InputError(f"{reference} does not fit its architecture: {(str(error) or repr(error)).splitlines()[0]}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars and tables of transformers meanwhile; they are as before afterwards."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _name(folder: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+    """user/repo@commit of a snapshot in the hub's cache, folder@digest of anything else."""
+    repo = folder.parent.parent.name
+    if re.fullmatch(r"[0-9a-f]{40}", folder.name) and repo.startswith("models--"):
+        return f"{repo.removeprefix('models--').replace('--', '/')}@{folder.name[:12]}"
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
