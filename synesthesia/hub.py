@@ -221,7 +221,7 @@ def load_model(reference: str | Path, *, yes: bool = False) -> tuple[dict[str, A
         raise InputError(f"{path} is damaged: {error}.") from error
 
 
-def read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, wanted: Callable[[str], object]) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file whose names are `wanted`; the rest of a large file is not read.
 
     Raises InputError when there is no such file or it is anything but safetensors.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ class FrameEars(Earshot):
 
 
 def tiny_ears(name: str = "ears/tiny", config: FrameEarsConfig | None = None) -> FrameEncoder:
-    """New small ears, to be trained: 25 frames a second of sounds of any length, in blocks of 20 s that join exactly."""
+    """New small ears, to be trained: 25 frames a second of sounds of any length, in blocks that join exactly."""
     hearing = Hearing(RATE, STEP, 500 + REACH, STEP / RATE / 2, tail=WINDOW // 2, context=REACH, fixed=False)
     return FrameEncoder(name, FrameEars(config), hearing)
 
@@ -160,7 +161,7 @@ def load_tiny_ears(reference: str | Path, *, yes: bool = False) -> FrameEncoder:
     """Small ears from a checkpoint (see `hub.load_model`); InputError when it is something else."""
     config, tensors = hub.load_model(reference, yes=yes)
     try:
-        told = {key: tuple(value) if isinstance(value, list) else value for key, value in config["model"].items()}
+        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["model"].items()}
         encoder = tiny_ears(f"ears/tiny@{config['sha256'][:12]}", FrameEarsConfig(**told))
         encoder.tower.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

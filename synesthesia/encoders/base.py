@@ -1,4 +1,4 @@
-"""One interface for all eyes and ears: a sense → vectors in a named space, each of which knows where or when it belongs.
+"""One interface for all eyes and ears: a sense → vectors in a named space that know where or when they belong.
 
 An encoder is a tower (a network, ours or somebody else's) and the way a sense is brought to it. The tower is all that a
 new encoder has to write; fitting, batching, blocks of long sounds and naming of spaces are here, once.

@@ -32,12 +32,6 @@ class Checkpoint:
     tensors: Mapping[str, torch.Tensor]
 
 
-def kind_of(reference: str | Path, *, yes: bool) -> str:
-    """The architecture that the checkpoint's config.json names (`model_type`)."""
-    folder = hub.resolve(reference, yes=yes, need=["config.json"], also=hub.DESCRIPTIONS)
-    return str(hub.read_config(folder).get("model_type"))
-
-
 def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
     """Config, preprocessing and the tensors whose names begin with the regular expression `tower` (all, if none do).
 
@@ -47,16 +41,16 @@ def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
     parts = {"": "model.safetensors"}  # name of a tensor → its file, when there are several files
     if (folder / "model.safetensors.index.json").is_file():
         parts = hub.read_config(folder, "model.safetensors.index.json").get("weight_map")
-        if not isinstance(parts, dict) or not all(re.fullmatch(r"[\w.-]+\.safetensors", str(p)) for p in parts.values()):
+        files = parts.values() if isinstance(parts, dict) and parts else [""]
+        if not all(re.fullmatch(r"[\w.-]+\.safetensors", str(file)) for file in files):
             raise InputError(f"{folder / 'model.safetensors.index.json'} does not say which file holds which weight.")
     begins = re.compile(tower)
     files = sorted({file for name, file in parts.items() if begins.match(name)} or set(parts.values()))
     folder = hub.resolve(reference, yes=yes, need=["config.json", *files], also=hub.DESCRIPTIONS)
-    found: dict[str, torch.Tensor] = {}
-    for file in files:
-        found |= hub.read_tensors(folder / file, lambda name: True)
-    if any(begins.match(name) for name in found):
-        found = {begins.sub("", name, count=1): value for name, value in found.items() if begins.match(name)}
+    whole = {name: value for file in files for name, value in hub.read_tensors(folder / file, begins.match).items()}
+    found = {begins.sub("", name, count=1): value for name, value in whole.items()}
+    if not found:
+        found = {name: value for file in files for name, value in hub.read_tensors(folder / file, bool).items()}
     config = hub.read_config(folder)
     return Checkpoint(_name(folder, found), config, hub.read_config(folder, "preprocessor_config.json"), found)
 
@@ -77,16 +71,19 @@ def transformers_errors(reference: str | Path) -> Iterator[None]:
     """Whatever a checkpoint's config or weights make transformers raise becomes one sentence."""
     if importlib.util.find_spec("transformers") is None:
         raise InputError(f"{reference} needs the extra `hub`: pip install 'synesthesia[hub]'.")
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         yield
     except InputError:
         raise
     except ImportError as error:
         raise InputError(
-            f"transformers does not load: {error}. A torchvision of another build than torch breaks it; remove or fix it."
+            f"transformers does not load: {error}. A torchvision of another build than torch breaks it: remove it."
         ) from error
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, AssertionError) as error:
-        raise InputError(f"{reference} does not fit its architecture: {(str(error) or repr(error)).splitlines()[0]}") from error
+    except (StrictDataclassError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        why = " ".join((str(error) or repr(error)).split())[:200]
+        raise InputError(f"{reference} does not fit its architecture: {why}") from error
 
 
 @contextmanager

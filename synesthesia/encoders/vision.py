@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -105,7 +105,8 @@ class EyesTower(Eyesight):
     def __init__(self, config: EyesConfig) -> None:
         super().__init__()
         self.eyes = Eyes(config)
-        self.widths = (config.widths[2] + config.widths[3],) * 2
+        width = config.widths[2] + config.widths[3]
+        self.widths = (width, width)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
         _, at16, at32 = self.eyes(pixels)
@@ -131,7 +132,7 @@ def load_tiny_eyes(reference: str | Path, *, yes: bool = False) -> PatchEncoder:
     """Small eyes from a checkpoint (see `hub.load_model`); InputError when it is something else."""
     config, tensors = hub.load_model(reference, yes=yes)
     try:
-        told = {key: tuple(value) if isinstance(value, list) else value for key, value in config["model"].items()}
+        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["model"].items()}
         encoder = tiny_eyes(f"eyes/tiny@{config['sha256'][:12]}", EyesConfig(**told))
         tower = encoder.tower
         assert isinstance(tower, EyesTower)
