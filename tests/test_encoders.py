@@ -164,7 +164,7 @@ def test_a_picture_of_any_shape_is_seen_whole_and_in_its_proportions(
     assert 1 <= seen.rows * seen.columns <= 100
     assert np.sign(np.log(seen.columns / seen.rows)) == np.sign(np.log(width / height))
     if max(width, height) <= 2 * min(width, height):
-        assert seen.columns / seen.rows == pytest.approx(width / height, rel=0.35)
+        assert seen.columns / seen.rows == pytest.approx(width / height, rel=0.15)
     places = seen.places
     assert places.shape == (seen.rows, seen.columns, 2)
     assert (places > 0).all()

@@ -115,13 +115,20 @@ class Look:
     resample: int = 3
 
     def steps(self, width: int, height: int) -> tuple[int, int]:
-        """(rows, columns) of steps for a picture of this size; at most `most` pixels, whatever its proportions."""
-        budget = max(1, self.most // self.step**2)
+        """(rows, columns) of steps for a picture of this size: at most its share of `most`, proportions within 10 %.
+
+        Where no such grid exists (few steps, or a picture like a ribbon) it is the one of the nearest proportions.
+        """
         area = min(max(width * height, self.least), self.most)
-        shape = math.sqrt(width / height)
-        short, long = sorted((math.sqrt(area) / shape / self.step, math.sqrt(area) * shape / self.step))
-        few = min(max(1, round(short)), math.isqrt(budget))
-        many = min(max(1, round(long)), budget // few)
+        budget = max(1, int(area / self.step**2 + 1e-6))
+        ratio = max(width, height) / min(width, height)
+        wish = int(math.sqrt(budget / ratio))
+        grids = []
+        for few in {max(1, wish), min(wish + 1, math.isqrt(budget))}:
+            many = min(max(1, round(few * ratio)), budget // few)
+            error = abs(math.log(many / few / ratio))
+            grids.append((error if error > 0.1 else 0.0, -few * many, few, many))
+        *_, few, many = min(grids)
         return (few, many) if width >= height else (many, few)
 
     def pixels(self, image: Image, rows: int, columns: int) -> Float[torch.Tensor, "3 h w"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from torch import nn
 
 from .. import hub
 from ..senses import InputError
+
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,7 @@ def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
     What the expression matches is cut off their names. Raises InputError for a missing or damaged file or a pickle.
     """
     folder = hub.resolve(reference, yes=yes, need=["config.json"], also=hub.DESCRIPTIONS)
-    parts = {"": "model.safetensors"}  # name of a tensor → its file, when there are several files
-    if (folder / "model.safetensors.index.json").is_file():
-        parts = hub.read_config(folder, "model.safetensors.index.json").get("weight_map")
-        files = parts.values() if isinstance(parts, dict) and parts else [""]
-        if not all(re.fullmatch(r"[\w.-]+\.safetensors", str(file)) for file in files):
-            raise InputError(f"{folder / 'model.safetensors.index.json'} does not say which file holds which weight.")
+    parts = _parts(folder)
     begins = re.compile(tower)
     files = sorted({file for name, file in parts.items() if begins.match(name)} or set(parts.values()))
     folder = hub.resolve(reference, yes=yes, need=["config.json", *files], also=hub.DESCRIPTIONS)
@@ -67,7 +64,7 @@ def build(model: Any, config: Any, checkpoint: Checkpoint) -> nn.Module:
 
 
 @contextmanager
-def transformers_errors(reference: str | Path) -> Iterator[None]:
+def transformers_errors(reference: str | Path) -> Generator[None]:
     """Whatever a checkpoint's config or weights make transformers raise becomes one sentence."""
     if importlib.util.find_spec("transformers") is None:
         raise InputError(f"{reference} needs the extra `hub`: pip install 'synesthesia[hub]'.")
@@ -87,7 +84,7 @@ def transformers_errors(reference: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """No bars and tables of transformers meanwhile; they are as before afterwards."""
     from transformers.utils import logging
 
@@ -100,6 +97,17 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
+
+
+def _parts(folder: Path) -> dict[str, str]:
+    """Name of a tensor → the file that holds it; one file for all when there is no index."""
+    if not (folder / INDEX).is_file():
+        return {"": "model.safetensors"}
+    told = hub.read_config(folder, INDEX).get("weight_map")
+    parts = {name: str(file) for name, file in told.items()} if isinstance(told, dict) else {}
+    if not parts or not all(re.fullmatch(r"[\w.-]+\.safetensors", file) for file in parts.values()):
+        raise InputError(f"{folder / INDEX} does not say which file holds which weight.")
+    return parts
 
 
 def _name(folder: Path, tensors: Mapping[str, torch.Tensor]) -> str:
