@@ -152,7 +152,8 @@ def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) 
         info = huggingface_hub.HfApi().model_info(repo, revision=commit, files_metadata=True)
         sizes = {part.rfilename: part.size or 0 for part in info.siblings or ()}
         if lacking := [name for name in need if name not in sizes]:
-            raise InputError(f"{reference} has no {', '.join(lacking)}. {ONLY_SAFETENSORS}")
+            why = f" {ONLY_SAFETENSORS}" if any(name.endswith(".safetensors") for name in lacking) else ""
+            raise InputError(f"{reference} has no {', '.join(lacking)}.{why}")
         size = sum(sizes.get(name, 0) for name in files)
         licence = (info.card_data or {}).get("license") or "not stated"
         _agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)

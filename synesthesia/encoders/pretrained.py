@@ -39,11 +39,12 @@ def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
 
     What the expression matches is cut off their names. Raises InputError for a missing or damaged file or a pickle.
     """
-    folder = hub.resolve(reference, yes=yes, need=["config.json"], also=hub.DESCRIPTIONS)
+    described = ["config.json", "preprocessor_config.json"]
+    folder = hub.resolve(reference, yes=yes, need=described, also=hub.DESCRIPTIONS)
     parts = _parts(folder)
     begins = re.compile(tower)
     files = sorted({file for name, file in parts.items() if begins.match(name)} or set(parts.values()))
-    folder = hub.resolve(reference, yes=yes, need=["config.json", *files], also=hub.DESCRIPTIONS)
+    folder = hub.resolve(reference, yes=yes, need=[*described, *files], also=hub.DESCRIPTIONS)
     whole = {name: value for file in files for name, value in hub.read_tensors(folder / file, begins.match).items()}
     found = {begins.sub("", name, count=1): value for name, value in whole.items()}
     if not found:

@@ -100,7 +100,11 @@ def to_square(images: Sequence[Image], size: int) -> Float[torch.Tensor, "n 3 si
 
 
 class EyesTower(Eyesight):
-    """`Eyes` as a tower: at stride 16, the maps of strides 16 and 32 side by side; their means for the whole."""
+    """`Eyes` as a tower: at stride 16, the maps of strides 16 and 32 side by side; their means for the whole.
+
+    Halving by convolutions leans to the upper left: on average a patch looks a few pixels (at most a third of its side)
+    up and left of its centre.
+    """
 
     def __init__(self, config: EyesConfig) -> None:
         super().__init__()
