@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,15 @@ def _qwen3_vl() -> tuple[Any, dict[str, Any]]:
     return _qwen(size, Qwen3VLForConditionalGeneration, Qwen3VLConfig, vision)
 
 
-def _clap() -> tuple[Any, dict[str, Any]]:
+def _clap(fuses: bool = False) -> tuple[Any, dict[str, Any]]:
     from transformers import ClapConfig, ClapModel
 
     audio = {"hidden_size": 32, "patch_embeds_hidden_size": 16, "depths": [1, 1], "num_attention_heads": [2, 2],
-             "num_hidden_layers": 2, "projection_dim": 24}  # fmt: skip
+             "num_hidden_layers": 2, "projection_dim": 24, "enable_fusion": fuses}  # fmt: skip
     text = {**WORDS, "projection_dim": 24, "max_position_embeddings": 16}
     told = {"feature_size": 64, "sampling_rate": 48_000, "hop_length": 480, "fft_window_size": 1024,
-            "max_length_s": 10, "frequency_min": 50, "frequency_max": 14_000, "truncation": "rand_trunc",
-            "padding": "repeatpad"}  # fmt: skip
+            "max_length_s": 10, "frequency_min": 50, "frequency_max": 14_000, "padding": "repeatpad",
+            "truncation": "fusion" if fuses else "rand_trunc"}  # fmt: skip
     return ClapModel(ClapConfig(audio_config=audio, text_config=text, projection_dim=24)), told
 
 
@@ -121,7 +122,7 @@ EARS: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {"clap": _clap, "aud
 def write(kind: str, folder: Path, shard: str = "5GB") -> Path:
     """A small checkpoint of this kind in `folder`, in shards of at most this size."""
     torch.manual_seed(0)
-    model, told = {**EYES, **EARS}[kind]()
+    model, told = {**EYES, **EARS, "clap-fusing": partial(_clap, fuses=True)}[kind]()
     # At their initial values class tokens, scales and positions are often 0 or 1, which hides mistakes.
     with torch.no_grad():
         for value in model.parameters():

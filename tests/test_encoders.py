@@ -399,6 +399,21 @@ def test_clap_s_front_end_is_that_of_its_extractor(ears: LoadEars, written: Writ
     np.testing.assert_allclose(given, theirs, atol=0.01)
 
 
+def test_a_fusing_clap_hears_without_chance(ears: LoadEars, written: Written) -> None:
+    from transformers import ClapFeatureExtractor
+
+    wave = noise(3.0, 48_000, 0.1).samples[0]
+    extractor = ClapFeatureExtractor.from_pretrained(written("clap-fusing"))
+    theirs = extractor(wave, sampling_rate=48_000, return_tensors="pt")["input_features"]
+    given = inputs_of(ears("clap-fusing"), Sound(wave[None], 48_000))
+    assert given["input_features"].shape == theirs.shape == (1, 4, 1001, 64)
+    np.testing.assert_allclose(given["input_features"], theirs, atol=0.01)
+    assert not given["is_longer"].any()
+    long = noise(12.0, 48_000, 0.1)
+    (a,), (b,) = (ears("clap-fusing").listen([long]) for _ in range(2))
+    same(a, b, 0)
+
+
 @pytest.mark.parametrize("seconds", [0.5, 2.5])
 def test_ast_s_front_end_is_that_of_its_extractor(ears: LoadEars, written: Written, seconds: float) -> None:
     from transformers import ASTFeatureExtractor
