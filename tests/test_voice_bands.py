@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synesthesia.codecs import bands
-from synesthesia.codecs.bands import CLICK, FLOOR_DB, HOP, LEVELS, ONSET, PARTIALS, PLACES, RATE, RISE, WIDTH, Bands
+from synesthesia.codecs.bands import (
+    CLICK,
+    FLOOR_DB,
+    HOP,
+    LEVELS,
+    ONSET,
+    PARTIALS,
+    PLACES,
+    RATE,
+    RISE,
+    WIDTH,
+    Bands,
+)
 from synesthesia.senses import InputError, Sound
 from synesthesia.spaces import Features, Space, SpaceError
 
@@ -151,6 +163,22 @@ def test_a_click_is_more_of_a_click_than_a_burst() -> None:
     assert encode(burst)[25, CLICK] < 0.5
 
 
+def test_an_onset_in_the_treble_leaves_the_bass_as_it_was() -> None:
+    from scipy import signal
+
+    bass = signal.sosfilt(signal.butter(6, 400, fs=RATE, output="sos"), noise(1.0, 0.5)).astype(np.float32)
+    hits = signal.sosfilt(signal.butter(6, 3000, "highpass", fs=RATE, output="sos"), noise(1.0, 0.3, 2))
+    hits = hits * (np.exp(-np.mod(np.arange(RATE), 8000) / 300))
+    values = encode((bass + hits).astype(np.float32))
+    assert (values[:, RISE] > 0).sum() >= 3
+    plain = values.copy()
+    plain[:, RISE] = 0.0
+    low = signal.butter(6, 300, fs=RATE, output="sos")
+    a, b = (signal.sosfilt(low, decode(v)) for v in (values, plain))
+    # Thresholds on levels that move by chance let a little through.
+    assert (a - b).std() < 0.1 * b.std()
+
+
 def test_blocks_joined_are_the_whole_bit_for_bit() -> None:
     values = encode(noise(1.3) + tone(700.0, 1.3))
     whole = decode(values, seed=3)
@@ -173,7 +201,7 @@ def test_the_beginning_does_not_depend_on_the_end() -> None:
     values = encode(noise(2.0))
     other = values.copy()
     other[150:] = bands._REST
-    np.testing.assert_array_equal(decode(values)[: 125 * HOP], decode(other)[: 125 * HOP])
+    np.testing.assert_array_equal(decode(values)[: 128 * HOP], decode(other)[: 128 * HOP])
 
 
 def test_memory_does_not_grow_with_length() -> None:
@@ -181,7 +209,7 @@ def test_memory_does_not_grow_with_length() -> None:
     decoder = VOICE.decoder()
     for _ in range(20):
         decoder.push(Features(values, VOICE.space))
-    assert len(decoder._known) < 3 * 25 + len(values)  # type: ignore[attr-defined]
+    assert len(decoder._known) < 100 + len(values)  # type: ignore[attr-defined]
 
 
 def test_a_seed_is_a_sound() -> None:
@@ -259,3 +287,12 @@ def test_any_latents_make_a_finite_sound(seed: int, frames: int, scale: float) -
     out = decode(values)
     assert len(out) == frames * HOP
     assert np.isfinite(out).all()
+
+
+def test_a_struck_tone_does_not_sound_before_it_is_struck() -> None:
+    t = np.arange(RATE) / RATE
+    struck = np.where(t >= 0.5, np.exp(-np.maximum(t - 0.5, 0) / 0.2), 0.0)
+    samples = (struck * (0.3 * np.sin(2 * np.pi * 1237.0 * t) + 0.2 * np.sin(2 * np.pi * 560.0 * t))).astype(np.float32)
+    out = decode(encode(samples))
+    before, after = out[15_000:15_650], out[16_000:17_600]
+    assert 20 * np.log10(after.std() / max(before.std(), 1e-9)) > 25.0

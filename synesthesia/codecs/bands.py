@@ -15,11 +15,11 @@ A frame is 10 ms (320 samples at 32 kHz); frame t is centred on sample 320 t + 1
 | 129 | place of the onset in the frame, 0 = its first sample, 1 = its end; 0.5 where there is none | frames |
 | 130 | click: share of the energy of the 10 ms after the onset that lies within 0.5 ms of its peak | 0 … 1 |
 
-Decoding. White noise, silenced before each onset and with a click at it, is cut into windowed frames; in each frame the
-noise's *own* power in every band is measured and replaced by the band's level (less the partials' share), so that the
-chance of the noise adds nothing to levels that already carry the chance of the original. Low bands are made with longer
-windows than high ones, as their filters ring longer. Partials are oscillators whose frequency and amplitude move in
-straight lines from frame to frame.
+Decoding. White noise is cut into windowed frames; around an onset, and only in the bands whose level rises there, it is
+silenced before the onset and has a click at it. In each frame the noise's *own* power in every band is measured and
+replaced by the band's level (less the partials' share), so that the chance of the noise adds nothing to levels that
+already carry the chance of the original. Low bands are made with longer windows than high ones, as their filters ring
+longer. Partials are oscillators whose frequency and amplitude move in straight lines from frame to frame.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ RISE, ONSET, CLICK = range(BANDS + 2 * REGIONS, WIDTH)
 # (window in samples, bands from which centre in Hz on): each window holds a few periods of its band's ringing.
 _WINDOWS = ((2560, 0.0), (1600, 250.0), (960, 900.0))
 _PARTIAL_FROM = (0.0, 900.0, 2500.0)  # the same windows, but tones are told from noise by longer looks
-_BLOCK = 25  # frames decoded at a time
+_BLOCK = 32  # frames decoded at a time
 _REACH = 4  # frames to each side whose windows reach into a frame
 _GATE = 1280  # samples before an onset over which the noise falls silent
 _AHEAD = 2 * _REACH + _GATE // HOP  # frames that must be known after the last one decoded
-_BEHIND = 2 * _REACH
+_BEHIND = 3 * _REACH
 _LEAST_RISE, _MOST_RISE = 6.0, 60.0  # dB; a smaller step needs no onset, and a larger one says no more
 _SHARPENINGS = 3
 _ENCODE = 1024  # frames encoded at a time
@@ -188,6 +188,7 @@ class Bands(Voice):
             _measure(part, last - first, values[first:last], purity[first:last])
         _keep_tracks(values, purity)
         _find_onsets(samples, values)
+        _begin_at_onsets(values)
         return Features(values, self.space)
 
     def decoder(self, seed: int = 0) -> Decoder:
@@ -196,8 +197,7 @@ class Bands(Voice):
     def loop(self, latents: Features, seed: int = 0) -> Sound:
         values = _checked(latents)
         count = len(values)
-        paths = _paths(np.concatenate([values, values[:1]]))
-        turns = paths.sum(axis=0) / (2 * np.pi)
+        turns = _paths(np.concatenate([values, values[:1]])).sum(axis=0) / (2 * np.pi)
         bend = (turns - np.round(turns)) * 2 * np.pi / count  # at most half a turn over the whole loop
         phase = np.zeros(REGIONS)
         parts = []
@@ -271,17 +271,15 @@ def _keep_tracks(values: np.ndarray, purity: np.ndarray) -> None:
         bins = region_centres()[region] * 2.0**place * size / RATE
         pure = (purity[:, region] > _noise_purity()[region]) & (level > FLOOR_DB)
         pure &= np.abs(np.diff(bins, prepend=bins[:1])) < 3.0  # a frame of rest separates two tracks
-        starts = np.flatnonzero(pure & ~np.concatenate([[False], pure[:-1]]))
-        ends = np.flatnonzero(pure & ~np.concatenate([pure[1:], [False]])) + 1
         keep = np.zeros(len(place), bool)
-        for start, end in zip(starts, ends, strict=True):
+        for start, end in _runs(pure):
             keep[start:end] = end - start > size / HOP
         place[~keep] = 0.0
         level[~keep] = FLOOR_DB
 
 
 def _find_onsets(samples: np.ndarray, values: np.ndarray) -> None:
-    """The strongest onset of each frame: where the level of 2 ms exceeds that of the 8 ms before by 9 dB or more."""
+    """The strongest onset of each frame: where the level of 2 ms exceeds that of the 8 ms before by 12 dB or more."""
     step, after, before = 32, 2, 8
     values[:, ONSET] = 0.5
     bright = np.diff(samples, prepend=samples[:1]) + np.float32(0.05) * samples  # attacks live in the treble
@@ -292,8 +290,7 @@ def _find_onsets(samples: np.ndarray, values: np.ndarray) -> None:
     behind = (total[m] - total[np.maximum(m - before, 0)] + np.maximum(before - m, 0) * step * 1e-11) / before
     rise = np.minimum(10.0 * np.log10(np.maximum(ahead, 1e-30) / behind), _MOST_RISE)
     ahead_db = 10 * np.log10(ahead / step)
-    candidate = (rise > 9.0) & (ahead_db > -90.0)
-    for at in np.flatnonzero(candidate):
+    for at in np.flatnonzero((rise > 12.0) & (ahead_db > -90.0)):
         near = slice(max(at - 3, 0), at + 4)
         if rise[at] < rise[near].max():
             continue
@@ -307,6 +304,22 @@ def _find_onsets(samples: np.ndarray, values: np.ndarray) -> None:
             values[frame, RISE] = rise[at]
             values[frame, ONSET] = offset / HOP
             values[frame, CLICK] = min(click, 1.0)
+
+
+def _begin_at_onsets(values: np.ndarray) -> None:
+    """Cut from each partial that an onset began what the window's length put before it."""
+    there = values[:, PARTIALS] > FLOOR_DB
+    for frame in np.flatnonzero(values[:, RISE]):
+        first = max(int(frame) - _REACH - 1, 0)
+        young = there[frame] & ~there[first] if first < frame else np.zeros(REGIONS, bool)
+        values[first:frame, PLACES][:, young] = 0.0
+        values[first:frame, PARTIALS][:, young] = FLOOR_DB
+
+
+def _runs(flags: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Where the flags stand without a gap: begin and end of each stretch."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
@@ -323,6 +336,7 @@ def _checked(latents: Features) -> Float[np.ndarray, "frames width"]:
 
 _REST = np.zeros(WIDTH, np.float32)
 _REST[LEVELS], _REST[PARTIALS], _REST[ONSET] = FLOOR_DB, FLOOR_DB, 0.5
+_STRAIGHT = np.zeros(REGIONS)
 
 
 class _BandsDecoder(Decoder):
@@ -351,7 +365,7 @@ class _BandsDecoder(Decoder):
         parts = [np.zeros(0, np.float32)]
         while len(self._known) >= _BEHIND + _BLOCK + _AHEAD:
             index = np.arange(self._next - _BEHIND, self._next + _BLOCK + _AHEAD)
-            part, self._phase = _render(self._known[: len(index)], index, self._phase, self._seed, np.zeros(REGIONS))
+            part, self._phase = _render(self._known[: len(index)], index, self._phase, self._seed, _STRAIGHT)
             parts.append(part)
             self._known = self._known[_BLOCK:]
             self._next += _BLOCK
@@ -368,23 +382,33 @@ def _render(
     """A block of `_BLOCK` frames from the frames around it, and the partials' phases where the next block begins.
 
     `values` begins `_BEHIND` frames before the block and ends `_AHEAD` after it; `index` names each frame's noise.
+    `phase` is the partials' at the centre of the frame before the block.
     """
     inner = values[_BEHIND - _REACH : _BEHIND + _BLOCK + _REACH]
     power = _db_to_power(inner[:, PARTIALS])
     target = _db_to_power(inner[:, LEVELS])
     target = np.maximum(target - 1.01 * _partial_power(inner, power), 1e-4 * target)  # a tone's own error is no noise
-    noise, click = _excitation(values, index, seed)
+    noise = _noise(index[_REACH : _BEHIND + _BLOCK + 2 * _REACH], seed)
+    heard = slice(
+        _REACH * HOP, (_BEHIND + _BLOCK + 2 * _REACH) * HOP
+    )  # what the noise covers of the samples of `values`
+    onsets = np.flatnonzero(values[:, RISE] >= _LEAST_RISE)
+    gate, click = _attacks(values, onsets)
     out = np.zeros((_BLOCK + 2 * _REACH + 8) * HOP, np.float32)
-    for layer, hiss in zip(_layers(), noise, strict=True):
-        wave = hiss + click
-        # Frame i of `inner` is frame i + _REACH of `wave`, which begins _BEHIND frames before the block.
-        start = _REACH * HOP + HOP // 2 - layer.size // 2
-        framed = _framed(wave[start:], layer.size)[: len(inner)] * layer.window
-        shaped = _shape(framed, layer, target[:, layer.bands])
+    for at, (layer, hiss) in enumerate(zip(_layers(), noise, strict=True)):
+        # Frame i of `inner` is frame i + _BEHIND − 2 _REACH of the noise.
+        start = (_BEHIND - 2 * _REACH) * HOP + HOP // 2 - layer.size // 2
+        share = _struck(values, onsets, layer, 4 - at)[_BEHIND - _REACH :][: len(inner)]
+        goal = target[:, layer.bands].astype(np.float32)
+        spectrum = _shaped(_framed(hiss[start:], layer.size)[: len(inner)], layer, goal * (1 - share))
+        rows = np.flatnonzero(share.any(axis=1))
+        if len(rows):
+            wave = hiss * gate[heard] + click[heard]
+            spectrum[rows] += _shaped(_framed(wave[start:], layer.size)[rows], layer, (goal * share)[rows])
         weight = layer.window * np.float32(HOP / (layer.window.astype(float) ** 2).sum())
-        offset = 4 * HOP + HOP // 2 - layer.size // 2
-        _overlap_add(out, shaped * weight, offset)
-    sound = out[(4 + _REACH) * HOP : (4 + _REACH + _BLOCK) * HOP]
+        offset = _REACH * HOP + HOP // 2 - layer.size // 2
+        _overlap_add(out, fft.irfft(spectrum, layer.size, axis=1) * weight, offset)
+    sound = out[2 * _REACH * HOP : (2 * _REACH + _BLOCK) * HOP]
     sines, phase = _oscillate(values[_BEHIND - 1 : _BEHIND + _BLOCK + 1], phase, bend)
     return sound + sines, phase
 
@@ -396,23 +420,22 @@ def _overlap_add(out: np.ndarray, frames: np.ndarray, offset: int) -> None:
         out[offset + part * HOP : offset + part * HOP + len(piece)] += piece
 
 
-def _shape(framed: np.ndarray, layer: _Layer, target: np.ndarray) -> np.ndarray:
-    """Windowed noise whose power in each band is the target's.
+def _shaped(framed: np.ndarray, layer: _Layer, target: np.ndarray) -> np.ndarray:
+    """The spectra of windowed frames, filtered so that the power in each band is the target's.
 
     The filters overlap, so gains found band by band would fill a narrow valley from its sides; a few multiplicative
     corrections sharpen them (Richardson 1972).
     """
-    spectrum = fft.rfft(framed, axis=1)
+    spectrum = fft.rfft(framed * layer.window, axis=1)
     head = spectrum[:, : layer.bins]
     power = (head.real**2 + head.imag**2) * np.float32(2.0 / (layer.size * (layer.window.astype(float) ** 2).sum()))
-    target = target.astype(np.float32)
     gain = target / np.maximum(power @ layer.response, 1e-12)
     for _ in range(_SHARPENINGS):
         made = (power * (gain @ layer.response.T)) @ layer.response
         gain = gain * np.minimum(target / np.maximum(made, 1e-20), 4.0)
     spectrum[:, : layer.bins] *= np.sqrt(gain @ layer.response.T)
     spectrum[:, layer.bins :] = 0.0
-    return fft.irfft(spectrum, layer.size, axis=1)
+    return spectrum
 
 
 def _partial_power(values: np.ndarray, power: np.ndarray) -> Float[np.ndarray, "frames bands"]:
@@ -433,27 +456,47 @@ def _partial_hertz(values: np.ndarray) -> Float[np.ndarray, "frames regions"]:
     return np.clip(region_centres() * 2.0**octaves, 20.0, RATE / 2 - 200.0)
 
 
-def _excitation(values: np.ndarray, index: np.ndarray, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """White noise of unit power for each layer, silenced before onsets, and the onsets' clicks."""
-    count = len(values) - _GATE // HOP
-    noise = np.empty((len(_WINDOWS), count, HOP), np.float32)
-    for row, frame in enumerate(index[:count]):
-        # Keyed by frame, so that a frame's noise does not depend on where a block or a loop begins.
+def _noise(index: np.ndarray, seed: int) -> list[np.ndarray]:
+    """White noise of unit power, a stream for each layer; keyed by frame, wherever a block or a loop begins."""
+    noise = np.empty((len(_WINDOWS), len(index), HOP), np.float32)
+    for row, frame in enumerate(index):
         bits = np.random.Philox(key=np.array([seed % 2**64, int(frame) % 2**64], np.uint64))
         noise[:, row] = np.random.Generator(bits).standard_normal((len(_WINDOWS), HOP), np.float32)
-    streams = [stream.reshape(-1) for stream in noise]
-    click = np.zeros(count * HOP, np.float32)
-    gate = np.zeros((len(values)) * HOP, np.float32)
-    for frame in np.flatnonzero(values[:, RISE] >= _LEAST_RISE):
-        at = frame * HOP + int(np.clip(values[frame, ONSET], 0.0, 0.999) * HOP)
+    return [stream.reshape(-1) for stream in noise]
+
+
+def _onset_sample(values: np.ndarray, frame: np.integer) -> int:
+    return int(frame) * HOP + int(np.clip(values[frame, ONSET], 0.0, 0.999) * HOP)
+
+
+def _attacks(values: np.ndarray, onsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gains that fall towards each onset by its rise and open again at it, and the onsets' clicks."""
+    click = np.zeros(len(values) * HOP, np.float32)
+    gate = np.zeros(len(values) * HOP, np.float32)
+    for frame in onsets:
+        at = _onset_sample(values, frame)
         first = max(at - _GATE, 0)
         ramp = (np.arange(first, at) - (at - _GATE)) / _GATE
         gate[first:at] = np.minimum(gate[first:at], -min(float(values[frame, RISE]), _MOST_RISE) * ramp)
-        if at < len(click):
-            share = float(np.clip(values[frame, CLICK], 0.0, 0.95))
-            click[at] += np.sqrt(HOP * share / (1.0 - share))
-    opened = 10.0 ** (gate[: count * HOP] / 20.0)
-    return [stream * opened for stream in streams], click
+        share = float(np.clip(values[frame, CLICK], 0.0, 0.95))
+        click[at] += np.sqrt(HOP * share / (1.0 - share))
+    return 10.0 ** (gate / 20.0), click
+
+
+def _struck(values: np.ndarray, onsets: np.ndarray, layer: _Layer, reach: int) -> np.ndarray:
+    """(frames, bands of the layer): 1 where a band's level rises with an onset in the frame's window, 0 elsewhere.
+
+    The level over `reach` frames from the onset is compared with that as many frames before it, in the mean of nine
+    bands, since a single narrow band of noise rises by chance: 4 dB is no rise, 8 is one.
+    """
+    share = np.zeros((len(values), layer.bands.stop - layer.bands.start), np.float32)
+    centre = np.arange(len(values)) * HOP + HOP // 2
+    for frame in onsets[(onsets >= reach) & (onsets + reach <= len(values))]:
+        rise = values[frame : frame + reach, LEVELS].max(axis=0) - values[frame - reach : frame - 1, LEVELS].max(axis=0)
+        rise = np.convolve(np.pad(rise, 4, "edge"), np.full(9, 1 / 9), "valid")[layer.bands]
+        near = np.abs(centre - _onset_sample(values, frame)) < layer.size // 2
+        share[near] = np.maximum(share[near], np.clip((rise - 4.0) / 4.0, 0.0, 1.0))
+    return share
 
 
 def _segments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, Bool[np.ndarray, "segments regions"]]:
@@ -493,7 +536,8 @@ def _oscillate(
         turn = 2 * np.pi * HOP / RATE * (l_hz * t + (r_hz - l_hz) * t * t / 2) - bend[region, None] * t
         a, b = amplitude[segment, region, None], amplitude[segment + 1, region, None]
         wave = (a + (b - a) * t) * np.sin(np.fmod(at_centre[segment, region, None], 2 * np.pi) + turn)
-        np.add.at(out.reshape(-1, HOP), segment, wave.astype(np.float32))
+        used, begin = np.unique(segment, return_index=True)
+        out.reshape(-1, HOP)[used] = np.add.reduceat(wave, begin, axis=0)
     start = HOP - HOP // 2
     block = out[start : start + (len(values) - 2) * HOP]
     return block, np.fmod(at_centre[-2], 2 * np.pi)
