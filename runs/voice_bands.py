@@ -136,19 +136,19 @@ def page(results: list[dict], seconds: float) -> str:
     kept = sum(bool(r["bands"]["first"]) for r in both)
     return f"""# Voices: what they keep
 
-Made by `python runs/voice_bands.py DATA JUDGE WORK`. {len(results)} recordings of {len(kinds)} kinds, from test splits, their
-first {SECONDS} s; intervals are 95 % over recordings.
+Made by `python runs/voice_bands.py DATA JUDGE WORK`. {len(results)} recordings of {len(kinds)} kinds, from test splits,
+their first {SECONDS} s; intervals are 95 % over recordings.
 
 ## bands
 
 64 band levels, 32 partials and an onset every 10 ms, decoded in closed form (`synesthesia/codecs/bands.py` documents
 every channel). Nothing is trained. {SECONDS} s are decoded in {seconds:.2f} s of one core.
 
-The judge is YAMNet, its classes mapped to our {len(data.KINDS)} kinds (`synesthesia/data/kinds.py`): *first* is how often the true
-kind is the clearest of all, *of three* how often it is among three. Its score on the real recordings is the ceiling.
-Of the {len(both)} recordings that it names right, it names {kept} right after the voice. Median errors against the recording:
-*LSD* log-spectral distance, dB (two draws of one noise are 8 dB apart); texture statistics after McDermott & Simoncelli: band
-*mean* in dB, *spread*, *skew*, *modulation* (share of six bands), *correlation* between bands.
+The judge is YAMNet, its classes mapped to our {len(data.KINDS)} kinds (`synesthesia/data/kinds.py`): *first* is how
+often the true kind is the clearest of all, *of three* how often it is among three. Its score on real recordings is the
+ceiling. Of the {len(both)} recordings that it names right, it names {kept} right after the voice. Median errors against
+the recording: *LSD* log-spectral distance, dB (two draws of one noise are 8 dB apart); textures after McDermott
+& Simoncelli (2011): band *mean* in dB, *spread*, *skew*, *modulation* (six bands), *correlation* between bands.
 
 | row | first, % | of three, % | LSD | mean | spread | skew | modulation | correlation |
 |---|---|---|---|---|---|---|---|---|

@@ -236,6 +236,14 @@ def test_a_loop_has_no_seam() -> None:
     assert (partials[around] > -20).all(), "the tone goes through"
 
 
+@pytest.mark.parametrize("frames", [1, 3, 33])
+def test_a_loop_may_be_as_short_as_a_frame(frames: int) -> None:
+    values = encode(noise(1.0))[50 : 50 + frames]
+    period = VOICE.loop(Features(values, VOICE.space)).mono
+    assert len(period) == frames * HOP
+    assert period.std() > 0.01
+
+
 def test_silence_is_silence() -> None:
     values = encode(np.zeros(RATE, np.float32))
     assert (values[:, LEVELS] == FLOOR_DB).all()

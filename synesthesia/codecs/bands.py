@@ -388,22 +388,20 @@ def _render(
     power = _db_to_power(inner[:, PARTIALS])
     target = _db_to_power(inner[:, LEVELS])
     target = np.maximum(target - 1.01 * _partial_power(inner, power), 1e-4 * target)  # a tone's own error is no noise
-    noise = _noise(index[_REACH : _BEHIND + _BLOCK + 2 * _REACH], seed)
-    heard = slice(
-        _REACH * HOP, (_BEHIND + _BLOCK + 2 * _REACH) * HOP
-    )  # what the noise covers of the samples of `values`
+    first, last = _REACH, _BEHIND + _BLOCK + 2 * _REACH  # the frames into which a window reaches
+    noise = _noise(index[first:last], seed)
     onsets = np.flatnonzero(values[:, RISE] >= _LEAST_RISE)
     gate, click = _attacks(values, onsets)
-    out = np.zeros((_BLOCK + 2 * _REACH + 8) * HOP, np.float32)
+    out = np.zeros((_BLOCK + 4 * _REACH) * HOP, np.float32)
     for at, (layer, hiss) in enumerate(zip(_layers(), noise, strict=True)):
         # Frame i of `inner` is frame i + _BEHIND − 2 _REACH of the noise.
         start = (_BEHIND - 2 * _REACH) * HOP + HOP // 2 - layer.size // 2
-        share = _struck(values, onsets, layer, 4 - at)[_BEHIND - _REACH :][: len(inner)]
+        share = _struck(values, onsets, layer, _REACH - at)[_BEHIND - _REACH :][: len(inner)]
         goal = target[:, layer.bands].astype(np.float32)
         spectrum = _shaped(_framed(hiss[start:], layer.size)[: len(inner)], layer, goal * (1 - share))
         rows = np.flatnonzero(share.any(axis=1))
         if len(rows):
-            wave = hiss * gate[heard] + click[heard]
+            wave = hiss * gate[first * HOP : last * HOP] + click[first * HOP : last * HOP]
             spectrum[rows] += _shaped(_framed(wave[start:], layer.size)[rows], layer, (goal * share)[rows])
         weight = layer.window * np.float32(HOP / (layer.window.astype(float) ** 2).sum())
         offset = _REACH * HOP + HOP // 2 - layer.size // 2
