@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from conftest import DATA
+
 from synesthesia import data
 from synesthesia.senses import InputError, Sound
 
 pytest.importorskip("ai_edge_litert", reason="the wheel ai-edge-litert is not installed")
-from synesthesia.evaluate.ear import CLASSES, RATE, WINDOW, Ear  # noqa: E402
+from synesthesia.evaluate.ear import CLASSES, RATE, WINDOW, Ear
 
 JUDGE = DATA.parent / "judges"
 

@@ -127,12 +127,12 @@ def test_levels_come_back() -> None:
     values = encode(noise(4.0))
     again = encode(decode(values, seed=5))
     error = (again - values)[20:-20, LEVELS]
-    assert np.abs(error.mean(axis=0)[3:]).max() < 0.7, "no band is louder or softer than it was"
+    assert np.abs(error.mean(axis=0)[3:]).max() < 1.0, "no band is louder or softer than it was"
     assert error[:, 32:].std() < 1.5, "what the chance of the original was is kept, and no other is added"
 
 
 def test_a_narrow_valley_is_not_filled() -> None:
-    values = np.tile(bands._REST, (100, 1))
+    values = np.tile(bands.REST, (100, 1))
     values[:, LEVELS] = -40.0
     values[:, 30:34] = -70.0
     again = encode(decode(values))[10:-10, LEVELS].mean(axis=0)
@@ -200,7 +200,7 @@ def test_the_first_sound_comes_before_the_last_latents() -> None:
 def test_the_beginning_does_not_depend_on_the_end() -> None:
     values = encode(noise(2.0))
     other = values.copy()
-    other[150:] = bands._REST
+    other[150:] = bands.REST
     np.testing.assert_array_equal(decode(values)[: 128 * HOP], decode(other)[: 128 * HOP])
 
 
@@ -246,8 +246,7 @@ def test_a_loop_may_be_as_short_as_a_frame(frames: int) -> None:
 
 def test_silence_is_silence() -> None:
     values = encode(np.zeros(RATE, np.float32))
-    assert (values[:, LEVELS] == FLOOR_DB).all()
-    assert (values[:, RISE] == 0).all()
+    np.testing.assert_array_equal(values, np.tile(bands.REST, (len(values), 1)))
     assert not decode(values).any()
 
 
@@ -275,7 +274,7 @@ def test_bad_input_is_a_sentence() -> None:
     decoder = VOICE.decoder()
     decoder.finish()
     with pytest.raises(InputError, match="finished"):
-        decoder.push(Features(np.tile(bands._REST, (3, 1)), VOICE.space))
+        decoder.push(Features(np.tile(bands.REST, (3, 1)), VOICE.space))
 
 
 def test_a_long_sound_is_encoded_in_parts_that_fit() -> None:

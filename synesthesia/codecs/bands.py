@@ -50,6 +50,10 @@ PLACES = slice(BANDS, BANDS + REGIONS)
 PARTIALS = slice(BANDS + REGIONS, BANDS + 2 * REGIONS)
 RISE, ONSET, CLICK = range(BANDS + 2 * REGIONS, WIDTH)
 
+# A frame of silence: every channel at what it says where there is nothing.
+REST = np.zeros(WIDTH, np.float32)
+REST[LEVELS], REST[PARTIALS], REST[ONSET] = FLOOR_DB, FLOOR_DB, 0.5
+
 # (window in samples, bands from which centre in Hz on): each window holds a few periods of its band's ringing.
 _WINDOWS = ((2560, 0.0), (1600, 250.0), (960, 900.0))
 _PARTIAL_FROM = (0.0, 900.0, 2500.0)  # the same windows, but tones are told from noise by longer looks
@@ -334,8 +338,6 @@ def _checked(latents: Features) -> Float[np.ndarray, "frames width"]:
     return values.astype(np.float32)
 
 
-_REST = np.zeros(WIDTH, np.float32)
-_REST[LEVELS], _REST[PARTIALS], _REST[ONSET] = FLOOR_DB, FLOOR_DB, 0.5
 _STRAIGHT = np.zeros(REGIONS)
 
 
@@ -345,7 +347,7 @@ class _BandsDecoder(Decoder):
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._phase = np.zeros(REGIONS)
-        self._known = np.tile(_REST, (_BEHIND, 1))  # begins `_BEHIND` frames before `_next`
+        self._known = np.tile(REST, (_BEHIND, 1))  # begins `_BEHIND` frames before `_next`
         self._next = 0
         self._done = False
 
@@ -358,7 +360,7 @@ class _BandsDecoder(Decoder):
     def finish(self) -> Float[np.ndarray, " samples"]:
         left = len(self._known) - _BEHIND
         self._done = True
-        self._known = np.concatenate([self._known, np.tile(_REST, (_AHEAD + _BLOCK, 1))])
+        self._known = np.concatenate([self._known, np.tile(REST, (_AHEAD + _BLOCK, 1))])
         return self._drain()[: left * HOP]
 
     def _drain(self) -> Float[np.ndarray, " samples"]:
@@ -457,9 +459,14 @@ def _partial_hertz(values: np.ndarray) -> Float[np.ndarray, "frames regions"]:
 def _noise(index: np.ndarray, seed: int) -> list[np.ndarray]:
     """White noise of unit power, a stream for each layer; keyed by frame, wherever a block or a loop begins."""
     noise = np.empty((len(_WINDOWS), len(index), HOP), np.float32)
+    bits = np.random.Philox(key=np.array([seed % 2**64, 0], np.uint64))
+    draw = np.random.Generator(bits)
+    state = bits.state  # setting the counter costs a tenth of making a generator for each frame
+    state["buffer_pos"], state["has_uint32"] = 4, 0
     for row, frame in enumerate(index):
-        bits = np.random.Philox(key=np.array([seed % 2**64, int(frame) % 2**64], np.uint64))
-        noise[:, row] = np.random.Generator(bits).standard_normal((len(_WINDOWS), HOP), np.float32)
+        state["state"]["counter"] = np.array([0, int(frame) % 2**64, 0, 0], np.uint64)
+        bits.state = state
+        noise[:, row] = draw.standard_normal((len(_WINDOWS), HOP), np.float32)
     return [stream.reshape(-1) for stream in noise]
 
 
@@ -529,11 +536,17 @@ def _oscillate(
     out = np.zeros((len(values) - 1) * HOP, np.float32)
     segment, region = np.nonzero(sounds)
     if len(segment):
-        t = np.arange(HOP) / HOP
-        l_hz, r_hz = left[segment, region, None], right[segment, region, None]
-        turn = 2 * np.pi * HOP / RATE * (l_hz * t + (r_hz - l_hz) * t * t / 2) - bend[region, None] * t
-        a, b = amplitude[segment, region, None], amplitude[segment + 1, region, None]
-        wave = (a + (b - a) * t) * np.sin(np.fmod(at_centre[segment, region, None], 2 * np.pi) + turn)
+        t = (np.arange(HOP) / HOP).astype(np.float32)
+        start, slope = (
+            2 * np.pi * HOP / RATE * left[segment, region],
+            np.pi * HOP / RATE * (right - left)[segment, region],
+        )
+        turn = np.multiply.outer((start - bend[region]).astype(np.float32), t)
+        turn += np.multiply.outer(slope.astype(np.float32), t * t)
+        turn += np.fmod(at_centre[segment, region], 2 * np.pi).astype(np.float32)[:, None]
+        wave = np.multiply.outer((amplitude[segment + 1, region] - amplitude[segment, region]).astype(np.float32), t)
+        wave += amplitude[segment, region].astype(np.float32)[:, None]
+        wave *= np.sin(turn)
         used, begin = np.unique(segment, return_index=True)
         out.reshape(-1, HOP)[used] = np.add.reduceat(wave, begin, axis=0)
     start = HOP - HOP // 2
