@@ -53,6 +53,7 @@ RISE, ONSET, CLICK = range(BANDS + 2 * REGIONS, WIDTH)
 # A frame of silence: every channel at what it says where there is nothing.
 REST = np.zeros(WIDTH, np.float32)
 REST[LEVELS], REST[PARTIALS], REST[ONSET] = FLOOR_DB, FLOOR_DB, 0.5
+REST.flags.writeable = False
 
 # (window in samples, bands from which centre in Hz on): each window holds a few periods of its band's ringing.
 _WINDOWS = ((2560, 0.0), (1600, 250.0), (960, 900.0))
