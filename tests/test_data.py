@@ -242,7 +242,6 @@ def test_a_sound_and_a_photo_of_the_starter_table_are_read() -> None:
     assert next(data.photos(DATA, "frog", "test", tiers=("research",)))[1].width >= 64
 
 
-@pytest.mark.data
 def test_a_damaged_catalogue_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file"):
         catalogue.sounds(tmp_path)
