@@ -123,6 +123,75 @@ class Point:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of a picture as a soft mask: (rows, columns) of shares in [0, 1], laid evenly over the whole picture.
+
+    The mask has its own resolution, which need not be the picture's. A mask that is empty everywhere is refused.
+    """
+
+    mask: Float[np.ndarray, "rows columns"]
+
+    def __post_init__(self) -> None:
+        m = np.asarray(self.mask, dtype=np.float32)
+        if m.ndim != 2 or 0 in m.shape:
+            raise InputError(f"A mask is (rows, columns); this array has the shape {m.shape}.")
+        if not np.isfinite(m).all() or m.min() < 0 or m.max() > 1:
+            raise InputError("A mask holds shares between 0 and 1.")
+        if not m.any():
+            raise InputError("The mask is empty: it marks no part of the picture.")
+        object.__setattr__(self, "mask", _frozen(m))
+
+    @classmethod
+    def box(cls, x0: float, y0: float, x1: float, y1: float, side: int = 224) -> Region:
+        """The rectangle between two corners, in [0, 1] from the top left; the edges count by the share they cover."""
+        low, high = Point(x0, y0), Point(x1, y1)
+        if x1 <= x0 or y1 <= y0:
+            raise InputError(f"A box is X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1; this is {x0},{y0},{x1},{y1}.")
+        edges = np.arange(side + 1) / side
+
+        def cover(a: float, b: float) -> np.ndarray:
+            return np.clip(np.minimum(edges[1:], b) - np.maximum(edges[:-1], a), 0, None) * side
+
+        return cls(np.minimum(np.outer(cover(low.y, high.y), cover(low.x, high.x)), 1.0))
+
+    @classmethod
+    def around(cls, point: Point, radius: float = 0.1, side: int = 56) -> Region:
+        """A soft disc (Gaussian, standard deviation `radius`/2) around a point; both in shares of the picture."""
+        centres = (np.arange(side) + 0.5) / side
+        square = (centres[None] - point.x) ** 2 + (centres[:, None] - point.y) ** 2
+        return cls(np.exp(-2.0 * square / radius**2))
+
+    @classmethod
+    def whole(cls) -> Region:
+        """All of the picture."""
+        return cls(np.ones((1, 1)))
+
+    @property
+    def area(self) -> float:
+        """The share of the picture that it covers."""
+        return float(self.mask.mean())
+
+    @property
+    def centre(self) -> Point:
+        """The mean place, weighted by the mask."""
+        rows, columns = self.mask.shape
+        weight = self.mask / self.mask.sum(dtype=np.float64)
+        y, x = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+        return Point(float(weight.sum(0) @ x), float(weight.sum(1) @ y))
+
+    def on(self, rows: int, columns: int) -> Float[np.ndarray, "rows columns"]:
+        """The mask at another resolution: each cell gets the mean over the part of the picture that it covers."""
+        return _overlap(self.mask.shape[0], rows) @ self.mask @ _overlap(self.mask.shape[1], columns).T
+
+
+def _overlap(fine: int, coarse: int) -> np.ndarray:
+    """(coarse, fine): the share of each fine cell in each coarse one, rows sum to one."""
+    a, b = np.arange(fine + 1) / fine, np.arange(coarse + 1) / coarse
+    shared = np.minimum(a[None, 1:], b[1:, None]) - np.maximum(a[None, :-1], b[:-1, None])
+    return (np.clip(shared, 0, None) * coarse).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Strike:
     """A knock: where, how hard, with what.
@@ -150,6 +219,38 @@ class Strike:
             raise InputError(f"Hardness is {names} or a Young's modulus between 1e3 and 2e12 Pa, not {self.hardness}.")
         if self.speed is not None and not (math.isfinite(self.speed) and 1e-3 <= self.speed <= 100):
             raise InputError(f"A striking speed lies between 0.001 and 100 m/s, not {self.speed}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Stem:
+    """What one part of a picture sounds like, at its level in the scene; `confidence` in [0, 1] is how sure that is."""
+
+    region: Region
+    sound: Sound
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture and all that it sounds like: a stem for each sounding part, over a bed of ambience.
+
+    All sounds are mono, of one rate and length, and at the levels at which they sound together: their sum is the mix.
+    """
+
+    image: Image
+    stems: tuple[Stem, ...]
+    bed: Sound
+
+    def __post_init__(self) -> None:
+        for sound in (stem.sound for stem in self.stems):
+            if sound.rate != self.bed.rate or sound.samples.shape != self.bed.samples.shape:
+                raise InputError("The sounds of a scene have one rate, one length and one number of channels.")
+
+    @property
+    def mix(self) -> Sound:
+        """The sum of the stems and the bed."""
+        total = np.sum([self.bed.samples, *(stem.sound.samples for stem in self.stems)], axis=0, dtype=np.float32)
+        return Sound(total, self.bed.rate)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synesthesia.senses import Image, InputError, Point, Sound, Strike
+from synesthesia.senses import Image, InputError, Point, Region, Scene, Sound, Stem, Strike
 
 
 def test_an_array_inside_a_sense_cannot_be_changed() -> None:
@@ -53,3 +53,42 @@ def test_a_sound_knows_its_length_and_plays_in_a_notebook() -> None:
     samples, rate = soundfile.read(io.BytesIO(data))
     assert rate == 16_000
     np.testing.assert_allclose(samples, 0.25, atol=1e-4)
+
+
+def test_a_box_covers_its_share_of_the_picture_at_every_resolution() -> None:
+    box = Region.box(0.1, 0.25, 0.6, 0.75)
+    assert box.area == pytest.approx(0.25, abs=1e-6)
+    assert (box.centre.x, box.centre.y) == pytest.approx((0.35, 0.5), abs=1e-6)
+    for rows, columns in ((14, 14), (7, 9), (1, 1)):
+        coarse = box.on(rows, columns)
+        assert coarse.shape == (rows, columns)
+        assert coarse.mean() == pytest.approx(box.area, abs=1e-6)
+
+
+def test_a_region_keeps_its_place_when_it_is_resampled() -> None:
+    disc = Region.around(Point(0.2, 0.7), 0.2)
+    row, column = np.unravel_index(disc.on(10, 20).argmax(), (10, 20))
+    assert (row, column) in {(6, 3), (6, 4), (7, 3), (7, 4)}
+    assert np.array_equal(Region(np.eye(4)).on(4, 4), np.eye(4))
+    assert Region.whole().on(3, 5).tolist() == np.ones((3, 5)).tolist()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.full((4, 4), 2.0), np.ones((0, 4))])
+def test_a_mask_that_marks_nothing_is_refused(mask: np.ndarray) -> None:
+    with pytest.raises(InputError):
+        Region(mask)
+
+
+@pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 0.9), (0.9, 0.1, 0.2, 0.5), (0.1, 0.1, 1.2, 0.5)])
+def test_a_box_without_an_inside_is_refused(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(InputError):
+        Region.box(*box)
+
+
+def test_the_mix_of_a_scene_is_the_sum_of_its_parts() -> None:
+    image = Image(np.zeros((4, 4, 3), np.uint8))
+    parts = [Sound(np.full((1, 8), level, np.float32), 32_000) for level in (0.1, 0.2, 0.3)]
+    scene = Scene(image, tuple(Stem(Region.whole(), part, 0.5) for part in parts[:2]), parts[2])
+    assert np.allclose(scene.mix.samples, 0.6)
+    with pytest.raises(InputError):
+        Scene(image, (Stem(Region.whole(), Sound(np.zeros((1, 9), np.float32), 32_000), 0.5),), parts[2])
