@@ -95,15 +95,16 @@ def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     def u(low: float, high: float, *shape: int) -> torch.Tensor:
         return low + (high - low) * torch.rand(n, *shape, generator=g)
 
-    x = x ** torch.exp(u(-0.4, 0.4, 1, 1, 1))
-    x = x * torch.exp(u(-0.25, 0.25, 1, 1, 1)) * torch.exp(u(-0.12, 0.12, 3, 1, 1))
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * u(0.5, 1.4, 1, 1, 1)
-    x = 0.5 + (x - 0.5) * u(0.75, 1.25, 1, 1, 1)
-    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    x = torch.lerp(x, soft, (u(-1.0, 1.0, 1, 1, 1)).clamp(min=0))
-    x = x + torch.randn(x.shape, generator=g) * u(0, 0.03, 1, 1, 1)
-    return x.clamp(0, 1)
+    x = x.clamp_min(1e-4).pow(torch.exp(u(-0.4, 0.4, 1, 1, 1)))
+    x.mul_(torch.exp(u(-0.25, 0.25, 1, 1, 1)) * torch.exp(u(-0.12, 0.12, 3, 1, 1)))
+    x = torch.lerp(x.mean(1, keepdim=True), x, u(0.5, 1.4, 1, 1, 1))
+    x.sub_(0.5).mul_(u(0.75, 1.25, 1, 1, 1)).add_(0.5)
+    softness = u(-1.0, 1.0, 1, 1, 1)
+    rows = (softness > 0).flatten().nonzero()[:, 0]
+    soft = F.avg_pool2d(F.pad(x[rows], (1, 1, 1, 1), mode="replicate"), 3, 1)
+    x[rows] = torch.lerp(x[rows], soft, softness[rows])
+    x.add_(torch.randn(x.shape, generator=g).mul_(u(0, 0.03, 1, 1, 1)))
+    return x.clamp_(0, 1)
 
 
 class Distiller(nn.Module):

@@ -98,6 +98,9 @@ def world_loss(
     )  # fmt: skip
     out = model.thinker([m[owner] for m in maps], b["click"], given)
     on = b["on"]
+    seen = F.interpolate(b["maps"][:, 3:4], out["belongs"].shape[1:], mode="area")[owner, 0]
+    seen = torch.where(on[:, None, None], seen, 1 - seen)  # beside the object, what belongs is the rest
+    dense["belongs"] = 0.3 * F.binary_cross_entropy_with_logits(out["belongs"], seen)
     loss = dense | {"struck": 0.5 * F.binary_cross_entropy_with_logits(out["struck"], on.float())}
     o = {k: v[on] for k, v in out.items() if not k.endswith("token")}
     r = rows[on.numpy()]
@@ -261,6 +264,7 @@ class KnockRun:
     clicks: int = 2
     photos: int = 6
     size: int = 128
+    small: int = 96
     seed: int = 0
 
 
@@ -288,9 +292,11 @@ def adapt(
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 11, step])
-        terms = world_loss(model, helpers, world, rng, g, run.pictures, run.clicks, run.size)
+        # Coarse first, fine later: half the places to look at for as long as there is most to learn.
+        size = run.small if photos is None and step < 0.6 * steps else run.size
+        terms = world_loss(model, helpers, world, rng, g, run.pictures, run.clicks, size)
         if student is not None and lessons is not None:
-            answers = study(student, lessons, rng, g, run.photos, run.size)
+            answers = study(student, lessons, rng, g, run.photos, size)
             terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         if photos is not None:
             terms |= photo_loss(model, photos, world, partners, rng, g, 2 * run.photos, run.size)
