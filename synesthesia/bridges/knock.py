@@ -59,6 +59,7 @@ class KnockConfig:
     width: int = 192
     heads: int = 6
     layers: int = 3
+    dropout: float = 0.1
     # Factors on the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: size unknown,
     # size given.
     spread: tuple[float, float] = (1.0, 1.0)
@@ -232,8 +233,11 @@ class Thinker(nn.Module):
         # Which places show the thing that was struck: a soft mask, over which the deeper maps are averaged.
         self.belongs = nn.Sequential(nn.Linear(w[2] + d, 64), nn.GELU(), nn.Linear(64, 1))
         self.whole = nn.Linear(w[2] + w[3], len(TOKENS) * d)
+        self.dropout = config.dropout
         self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(d, config.heads, 3 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+            nn.TransformerDecoderLayer(
+                d, config.heads, 3 * d, config.dropout, "gelu", batch_first=True, norm_first=True
+            )
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(d)
@@ -286,6 +290,7 @@ class Thinker(nn.Module):
         deep = F.interpolate(at32, at16.shape[2:], mode="bilinear").flatten(2).transpose(1, 2)
         both = torch.cat([cells, deep], -1)
         whole = (both * share[..., None]).sum(1) / (share.sum(1, keepdim=True) + 1e-3)
+        whole = F.dropout(whole, self.dropout, self.training)
         x = self.queries + self.whole(whole).unflatten(-1, (len(TOKENS), -1)) + spot + self.given(given)[:, None]
         for layer in self.layers:
             x = layer(x, memory)

@@ -5,6 +5,7 @@ Each stage is a function of its own with its own checkpoint folder; together the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from torch.nn import functional as F
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
 from ..encoders.vision import EyesConfig
 from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
-from .distil import Distiller, Lessons, ask, distil, jitter, study
-from .knock_data import Photos, World, batch, held_out, paired, read_photos, read_world
+from .distil import Distiller, Teacher, distil, jitter, study
+from .knock_data import Photos, World, batch, paired, read_photos, read_world
 from .loop import LoopConfig, fit
 
 
@@ -113,13 +114,15 @@ def world_loss(
     loss["kind"] = -0.4 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
     loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
     unknown = torch.from_numpy(~know_size[on.numpy()]).float()
+    whole = torch.from_numpy(b["whole"][b["owner"]][on.numpy()]).float()  # pasted before another picture: no support
     std = o["log_size_std"].exp()
     miss = (o["log_size"] - scalars[:, 0]) / std
     loss["size"] = 0.3 * ((0.5 * miss.square() + o["log_size_std"]) * unknown).mean()
     loss["wall"] = 0.5 * F.smooth_l1_loss(o["log_wall"], scalars[:, 1], beta=0.1)
     loss["fill"] = 0.5 * F.smooth_l1_loss(o["log_fill"], scalars[:, 3], beta=0.1)
     loss["hollow"] = 0.3 * F.binary_cross_entropy_with_logits(o["hollow"], scalars[:, 2])
-    loss["support"] = 0.2 * F.cross_entropy(o["support"], t(world.support))
+    support = F.cross_entropy(o["support"], t(world.support), reduction="none")
+    loss["support"] = 0.2 * (support * whole).sum() / whole.sum().clamp_min(1)
     loss["normal"] = 0.3 * (1 - (o["normal"] * b["normal"]).sum(-1)).mean()
 
     # Lines: dimensionless frequencies f·size/c, matched in order (optimal transport on a line).
@@ -237,6 +240,15 @@ def photo_loss(
     }
 
 
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """A larger network, the eyes that learn from it, and what they look at together."""
+
+    teacher: Teacher
+    student: Distiller
+    pictures: Sequence[np.ndarray]
+
+
 class Trained(nn.Module):
     """What a stage updates: the model, and the read-outs of its teachers (the world's truth, a larger network)."""
 
@@ -254,7 +266,6 @@ class Trained(nn.Module):
 class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
-    lessons: int = 15000
     eye_steps: int = 500
     world_steps: int = 2600
     unlabelled_steps: int = 350
@@ -282,12 +293,12 @@ def adapt(
     steps: int,
     lr: float,
     *,
-    lessons: Lessons | None = None,
-    student: Distiller | None = None,
+    teaching: Teaching | None = None,
     photos: Photos | None = None,
     partners: Sequence[np.ndarray] = (),
 ) -> Knock:
-    """Train eyes and thinker on a world; `lessons` keep the teacher in mind, `photos` teach by pairs."""
+    """Train eyes and thinker on a world; `teaching` goes on beside it, `photos` teach by pairs."""
+    student = teaching.student if teaching else None
     trained = Trained(model, helpers, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
@@ -295,8 +306,8 @@ def adapt(
         # Coarse first, fine later: half the places to look at for as long as there is most to learn.
         size = run.small if photos is None and step < 0.6 * steps else run.size
         terms = world_loss(model, helpers, world, rng, g, run.pictures, run.clicks, size)
-        if student is not None and lessons is not None:
-            answers = study(student, lessons, rng, g, run.photos, size)
+        if teaching is not None:
+            answers = study(teaching.student, teaching.teacher, teaching.pictures, rng, g, run.photos, size)
             terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         if photos is not None:
             terms |= photo_loss(model, photos, world, partners, rng, g, 2 * run.photos, run.size)
@@ -340,7 +351,7 @@ def train(
     teacher: Path | None = None,
     run: KnockRun | None = None,
 ) -> Path:
-    """Train `knock` and leave checkpoints in `out`: `simulation`, `unlabelled` and `final`.
+    """Train `knock` and leave checkpoints in `out`: `final`, and `simulation` and `unlabelled` (without a codebook).
 
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
@@ -355,48 +366,32 @@ def train(
     model = Knock(KnockConfig(EyesConfig(run.size)))
     helpers = Helpers(model.config, int(seen.family.max()) + 1)
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
-    lessons = student = None
+    teaching = None
     if teacher is not None:
-        each = max(1, run.lessons // len(seen))
-        lessons = ask(teacher, seen.pictures, each, run.size, run.seed, out / "lessons-world.safetensors")
-        student = distil(lessons, model.config.eyes, LoopConfig(run.eye_steps, 3e-3, seed=run.seed), 64, out / "eyes")
+        master = Teacher(teacher)
+        loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
+        student = distil(master, seen.pictures, model.config.eyes, loop, 64, out / "eyes")
         model.eyes = student.eyes
-    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, lessons=lessons, student=student)
-    finish(model, seen, validation, out / "simulation-codes", run, None)
-    model.save(out / ("final" if photos is None else "simulation"))
+        teaching = Teaching(master, student, seen.pictures)
+    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:
-        return out / "final"
-    if teacher is not None:
-        files = [p for p in sorted(photos.rglob("*.jpg")) if not held_out(p)]
-        each = max(1, run.lessons // len(files))
-        lessons = ask(teacher, files, each, run.size, run.seed, out / "lessons-photos.safetensors")
-        steps = run.unlabelled_steps
-        adapt(model, helpers, seen, out / "looking", run, steps, 5e-4, lessons=lessons, student=student)
-        finish(model, seen, validation, out / "unlabelled-codes", run, None)
-        model.save(out / "unlabelled")
+        finish(model, seen, validation, out / "codes", run, None)
+        return model.save(out / "final")
+    model.save(out / "simulation")
     real = read_photos(photos, 192)
+    if teaching is not None:
+        teaching = dataclasses.replace(teaching, pictures=real.pixels)
+        adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=teaching)
+        model.save(out / "unlabelled")
     partners = [paired(seen, name) for name in real.names]
-    adapt(
-        model,
-        helpers,
-        seen,
-        out / "photos",
-        run,
-        run.photo_steps,
-        5e-4,
-        lessons=lessons,
-        student=student,
-        photos=real,
-        partners=partners,
-    )
+    pairs = {"photos": real, "partners": partners}
+    adapt(model, helpers, seen, out / "photos", run, run.photo_steps, 5e-4, teaching=teaching, **pairs)
     finish(model, seen, validation, out / "codes", run, real)
     return model.save(out / "final")
 
 
 def finish(model: Knock, seen: World, validation: Path, folder: Path, run: KnockRun, photos: Photos | None) -> None:
     """Codebook, prototypes, and the calibration of the pitch interval, for a model whose tokens are done."""
-    import dataclasses
-
     model.eval()
     tokens, rows, strikes = tokens_of(model, seen, 2, run.size, run.seed)
     mels = strikes_heard(seen, rows, strikes, run.seed)
