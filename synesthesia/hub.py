@@ -12,7 +12,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("config.json", "model.safetensors", "README.md")
+# What describes a checkpoint of transformers beside its config.json.
+DESCRIPTIONS = ("preprocessor_config.json", "model.safetensors.index.json", "README.md")
+ONLY_SAFETENSORS = "Weights are read from safetensors only, never from a pickle such as pytorch_model.bin."
 
 # A preset is a dictionary verb → model.
 PRESETS: dict[str, dict[str, str]] = {"tiny": {"knock": "knock/tiny"}}
@@ -79,15 +82,23 @@ class Card:
 # --- references ------------------------------------------------------------------------------------------------------
 
 
-def resolve(reference: str | Path, *, yes: bool = False) -> Path:
+def resolve(
+    reference: str | Path,
+    *,
+    yes: bool = False,
+    need: Sequence[str] = FILES[:2],
+    also: Sequence[str] = FILES[2:],
+) -> Path:
     """The folder of a checkpoint: `knock/tiny` (shipped), a folder, or `hf:user/repo@commit`.
 
-    `yes` agrees to a download without asking. Raises InputError when there is no such model, when a download was not
-    agreed to, or when it failed (naming HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, which are honoured).
+    Of a checkpoint on a hub only the files that are `need`ed are fetched, and those of `also` that it has. `yes` agrees
+    to a download without asking; less than a megabyte is only told. Raises InputError when there is no such model, when
+    it lacks a needed file, when a download was not agreed to, or when it failed (naming HF_ENDPOINT, HF_HOME and
+    HF_HUB_OFFLINE, which are honoured).
     """
     text = os.fspath(reference)
     if text.startswith("hf:"):
-        return _fetch(text, yes)
+        return _fetch(text, yes, need, also)
     shipped = WEIGHTS / text.replace("/", "-")
     if re.fullmatch(r"[a-z]+/[a-z0-9-]+", text) and shipped.is_dir():
         return shipped
@@ -118,7 +129,7 @@ def preset(name: str = "tiny", **models: str | Path) -> dict[str, str]:
     return chosen
 
 
-def _fetch(reference: str, yes: bool) -> Path:
+def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) -> Path:
     match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)@([0-9a-f]{7,40})", reference)
     if match is None:
         raise InputError(
@@ -128,18 +139,25 @@ def _fetch(reference: str, yes: bool) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     repo, commit = match.groups()
+    files = [*need, *also]
     try:
-        return Path(
-            huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=list(FILES), local_files_only=True)
+        cached = Path(
+            huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=files, local_files_only=True)
         )
+        if all((cached / name).is_file() for name in need):  # a snapshot may be in the cache in part
+            return cached
     except LocalEntryNotFoundError:
         pass  # not in the cache yet
     try:
         info = huggingface_hub.HfApi().model_info(repo, revision=commit, files_metadata=True)
-        size = sum(part.size or 0 for part in info.siblings or () if part.rfilename in FILES)
+        sizes = {part.rfilename: part.size or 0 for part in info.siblings or ()}
+        if lacking := [name for name in need if name not in sizes]:
+            why = f" {ONLY_SAFETENSORS}" if any(name.endswith(".safetensors") for name in lacking) else ""
+            raise InputError(f"{reference} has no {', '.join(lacking)}.{why}")
+        size = sum(sizes.get(name, 0) for name in files)
         licence = (info.card_data or {}).get("license") or "not stated"
-        _agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes)
-        return Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=list(FILES)))
+        _agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)
+        return Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         settings = ", ".join(
             f"{name}={os.environ.get(name) or '(not set)'}" for name in ("HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE")
@@ -204,11 +222,27 @@ def load_model(reference: str | Path, *, yes: bool = False) -> tuple[dict[str, A
         raise InputError(f"{path} is damaged: {error}.") from error
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The config.json of a checkpoint; InputError when it is not a JSON object."""
-    path = folder / "config.json"
+def read_tensors(path: Path, wanted: Callable[[str], object]) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file whose names are `wanted`; the rest of a large file is not read.
+
+    Raises InputError when there is no such file or it is anything but safetensors.
+    """
+    import safetensors
+
+    if not path.is_file():
+        raise InputError(f"{path.parent} holds no {path.name}. {ONLY_SAFETENSORS}")
     try:
-        config = json.loads(media.read_bytes(path, 2**20))
+        with safetensors.safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a sound safetensors file: {error}. {ONLY_SAFETENSORS}") from error
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """The config.json of a checkpoint (or another of its files); InputError when it is not a JSON object."""
+    path = folder / name
+    try:
+        config = json.loads(media.read_bytes(path, 2**24))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise

@@ -168,6 +168,7 @@ def remote(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
         return str(checkpoint)
 
     parts = [
+        SimpleNamespace(rfilename="config.json", size=400),
         SimpleNamespace(rfilename="model.safetensors", size=3 * 2**20),
         SimpleNamespace(rfilename="junk.bin", size=2**40),
     ]
@@ -202,6 +203,33 @@ def test_a_person_is_asked(
     except InputError as error:
         assert "Nothing was downloaded" in str(error)
     assert len(remote) == taken
+
+
+def test_a_description_is_fetched_without_asking_but_not_without_telling(
+    remote: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    hub.resolve("hf:user/repo@0123456", need=["config.json"], also=["README.md"])
+    assert [call["allow_patterns"] for call in remote] == [["config.json", "README.md"]]
+    assert "hf:user/repo@0123456: 0 MB, licence: cc-by-4.0" in capsys.readouterr().err
+
+
+def test_a_cache_that_has_a_part_only_is_completed(
+    remote: list[dict[str, object]], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "config.json").write_text("{}")
+    fetch = huggingface_hub.snapshot_download
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda repo, **how: str(part) if how.get("local_files_only") else fetch(repo, **how),
+    )
+    assert hub.resolve("hf:user/repo@0123456", need=["config.json"]) == part
+    assert remote == []
+    assert hub.resolve("hf:user/repo@0123456", yes=True) == checkpoint
+    assert len(remote) == 1
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,14 @@ def test_pitch_interval_is_honest(free: Physics, items: list[Example]) -> None:
     assert 0.62 < inside.mean() < 0.95
 
 
-def test_sounds_have_a_group_to_the_ear(knock: Knock, free: Physics) -> None:
-    """The judge hears more than one material among the sounds: the model does not say the same of everything."""
+def test_material_is_heard(knock: Knock, free: Physics, items: list[Example]) -> None:
+    """The judge hears the true group twice as often as chance, and more than one group among the sounds."""
     judge = Judge.load(HERE / "judge.safetensors")
     heard = judge.hear(knock.sound(free, 5.0, seconds=1.0), "groups").argmax(axis=1)
-    assert len(np.unique(heard)) >= 3
-    assert np.bincount(heard, minlength=len(GROUPS)).max() < 0.8 * len(heard)
+    truth = np.array([GROUPS.index(str(e.truth["group"])) for e in items])
+    assert np.mean(heard == truth) > 0.32
+    assert np.bincount(heard, minlength=len(GROUPS)).max() < 0.5 * len(heard)
+
+
+def test_first_mode_with_size_and_wall_told(given: Physics, items: list[Example]) -> None:
+    assert np.median(np.abs(1200 * np.log2(given.frequency[:, 0] / _first(items)))) < 1100

@@ -1,5 +1,7 @@
 """The small eyes: a residual convolutional network that gives a dense feature map of a picture.
 
+`tiny_eyes` brings them behind the interface that all eyes share (see `base`).
+
 `Eyes` is deliberately plain (He et al., Deep Residual Learning, CVPR 2016, basic blocks) and imports nothing but
 torch, so that the whole command starts in the time torch takes to load. It learns by distilling the dense inner maps
 of a larger network and is then tuned together with whatever bridge it serves.
@@ -8,15 +10,18 @@ of a larger network and is then tuned together with whatever bridge it serves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..senses import Image
+from .. import hub
+from ..senses import Image, InputError
+from .base import Eyesight, Look, PatchEncoder
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -92,3 +97,50 @@ def to_square(images: Sequence[Image], size: int) -> Float[torch.Tensor, "n 3 si
             )
         row[:] = np.asarray(small)
     return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
+
+
+class EyesTower(Eyesight):
+    """`Eyes` as a tower: at stride 16, the maps of strides 16 and 32 side by side; their means for the whole.
+
+    Halving by convolutions leans to the upper left: on average a patch looks a few pixels (at most a third of its side)
+    up and left of its centre.
+    """
+
+    def __init__(self, config: EyesConfig) -> None:
+        super().__init__()
+        self.eyes = Eyes(config)
+        width = config.widths[2] + config.widths[3]
+        self.widths = (width, width)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
+        _, at16, at32 = self.eyes(pixels)
+        coarse = F.interpolate(at32, at16.shape[2:], mode="bilinear", align_corners=False)
+        return torch.cat([at16, coarse], 1).permute(0, 2, 3, 1), None
+
+
+def tiny_eyes(name: str = "eyes/tiny", config: EyesConfig | None = None) -> PatchEncoder:
+    """New small eyes, to be trained: patches of 16 pixels on pictures of about `config.size`² pixels (default 224²)."""
+    config = config or EyesConfig(size=224)
+    return PatchEncoder(name, EyesTower(config), Look(step=32, least=config.size**2, most=config.size**2))
+
+
+def save_tiny_eyes(encoder: PatchEncoder, folder: str | Path, card: hub.Card | None = None) -> Path:
+    """Write small eyes as a checkpoint folder that `encoders.load_eyes` reads."""
+    if not isinstance(encoder.tower, EyesTower):
+        raise InputError("Only small eyes of our own are saved here; eyes from the hub stay where they are.")
+    eyes = encoder.tower.eyes
+    return hub.save_model(folder, {"encoder": "tiny-eyes", "model": asdict(eyes.config)}, eyes.state_dict(), card)
+
+
+def load_tiny_eyes(reference: str | Path, *, yes: bool = False) -> PatchEncoder:
+    """Small eyes from a checkpoint (see `hub.load_model`); InputError when it is something else."""
+    config, tensors = hub.load_model(reference, yes=yes)
+    try:
+        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config["model"].items()}
+        encoder = tiny_eyes(f"eyes/tiny@{config['sha256'][:12]}", EyesConfig(**told))
+        tower = encoder.tower
+        assert isinstance(tower, EyesTower)
+        tower.eyes.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{reference} holds no small eyes: {str(error).splitlines()[0]}") from error
+    return encoder.eval()

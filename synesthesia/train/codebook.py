@@ -109,7 +109,11 @@ def learn_codes(
             queue.append(torch.stack([seen, heard]))
             del queue[:-8]
             q = [sinkhorn(torch.cat([x[k] for x in queue]) @ c.T)[-batch_size:] for k in range(2)]
-        terms = {}
+        # Codes alone start from nothing in common and stay there: picture and sound of one strike are pulled together
+        # first (InfoNCE: van den Oord et al., 2018), then sorted.
+        same = torch.arange(batch_size)
+        alike = seen @ heard.T / 0.1
+        terms = {"pairs": 0.5 * (F.cross_entropy(alike, same) + F.cross_entropy(alike.T, same))}
         for name, x, target in (("seen", seen, q[1]), ("heard", heard, q[0])):
             terms[name] = -(target * F.log_softmax(x @ c.T / 0.1, -1)).sum(-1).mean()
         return terms

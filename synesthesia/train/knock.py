@@ -268,8 +268,8 @@ class KnockRun:
 
     eye_steps: int = 500
     world_steps: int = 2600
-    unlabelled_steps: int = 350
-    photo_steps: int = 700
+    unlabelled_steps: int = 200
+    photo_steps: int = 500
     code_steps: int = 400
     pictures: int = 28
     clicks: int = 2
