@@ -96,9 +96,9 @@ class Distiller(nn.Module):
             self.register_buffer(f"mean{k}", flat.mean(0))
             self.register_buffer(f"scale{k}", flat.std(0) + 1e-3)
 
-    def loss(self, x: torch.Tensor, answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """1 − cosine between the standardised maps, place by place."""
-        _, at16, at32 = self.eyes(x.contiguous(memory_format=torch.channels_last))
+    def loss(self, maps: Sequence[torch.Tensor], answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """1 − cosine between the standardised maps, place by place; `maps` are what the eyes made of the pictures."""
+        _, at16, at32 = maps
         mine = (
             F.interpolate(at16, (14, 14), mode="bilinear", align_corners=False),
             F.interpolate(at32, (7, 7), mode="bilinear", align_corners=False),
@@ -112,32 +112,32 @@ class Distiller(nn.Module):
         return out
 
 
-def study(
-    student: Distiller,
-    teacher: Teacher,
-    pictures: Sequence[np.ndarray],
-    rng: np.random.Generator,
-    g: torch.Generator,
-    count: int,
-    size: int,
-) -> dict[str, torch.Tensor]:
-    """The student's loss on `count` new lessons: crops in other colours, half of them mixed with another."""
+def lessons(
+    pictures: Sequence[np.ndarray], rng: np.random.Generator, g: torch.Generator, count: int, size: int
+) -> torch.Tensor:
+    """`count` new pictures to learn from (count, 3, size, size): crops in other colours, half mixed with another."""
     x = jitter(crops(pictures, rng, count, size), g)
     share = np.where(rng.random(count) < 0.5, rng.uniform(0.5, 1.0, count), 1.0).astype(np.float32)
-    x = torch.lerp(x.roll(1, 0), x, torch.from_numpy(share)[:, None, None, None])
-    return student.loss(x, teacher(x))
+    return torch.lerp(x.roll(1, 0), x, torch.from_numpy(share)[:, None, None, None])
 
 
 def distil(
-    teacher: Teacher, pictures: Sequence[np.ndarray], config: EyesConfig, loop: LoopConfig, batch: int, folder: Path
+    teacher: Teacher,
+    pictures: Sequence[np.ndarray],
+    config: EyesConfig,
+    loop: LoopConfig,
+    batch: int,
+    folder: Path,
+    small: int,
 ) -> Distiller:
-    """Train new `Eyes` on what the teacher says about `pictures`."""
+    """Train new `Eyes` on what the teacher says about `pictures`, at `small` pixels for the first six tenths."""
     sample = teacher(crops(pictures, np.random.default_rng(loop.seed), 256, config.size))
     student = Distiller(Eyes(config), sample).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([loop.seed, 3, step])
-        return study(student, teacher, pictures, rng, g, batch, config.size)
+        x = lessons(pictures, rng, g, batch, small if step < 0.6 * loop.steps else config.size)
+        return student.loss(student.eyes(x.contiguous(memory_format=torch.channels_last)), teacher(x))
 
     fit(student, loss, loop, folder)
     return student
