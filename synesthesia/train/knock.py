@@ -275,7 +275,7 @@ class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
     eye_steps: int = 1500
-    world_steps: int = 2000
+    world_steps: int = 1600
     unlabelled_steps: int = 200
     photo_steps: int = 500
     code_steps: int = 400
