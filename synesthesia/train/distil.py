@@ -32,7 +32,8 @@ class Teacher:
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]
 
-        self._net = Interpreter(str(path), experimental_preserve_all_tensors=True, num_threads=1)
+        threads = torch.get_num_threads()
+        self._net = Interpreter(str(path), experimental_preserve_all_tensors=True, num_threads=threads)
         self._net.allocate_tensors()
         self._entry = self._net.get_input_details()[0]["index"]
         self._details = {d["name"]: d for d in self._net.get_tensor_details()}

@@ -392,7 +392,7 @@ def train(
     if teacher is not None:
         master = Teacher(teacher)
         loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
-        student = distil(master, seen.pictures, model.config.eyes, loop, 64, out / "eyes", run.small)
+        student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
         model.eyes = student.eyes
         teaching = Teaching(master, student, seen.pictures, run.lessons)
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
