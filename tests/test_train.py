@@ -53,43 +53,60 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def _world(n: int = 6, side: int = 40) -> knock_data.World:
-    """Pictures in which the pixel under strike p has the colour (x, y, p) of its place."""
+    """Pictures whose pixels have the colour (x, y, ½) of their place; strikes lie along a line, normals along it."""
     rng = np.random.default_rng(0)
     ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
     picture = np.stack([255 * xs, 255 * ys, np.full_like(xs, 128)], -1).astype(np.uint8)
-    place = rng.uniform(0.2, 0.8, (n, 6, 2)).astype(np.float32)
     small = picture[2::4, 2::4].astype(np.float16) / 255
-    maps = np.zeros((n, side // 4, side // 4, 5), np.float16)
+    maps = np.ones((n, side // 4, side // 4, 5), np.float16)
     maps[..., 4] = small[..., 0]
+    angle = rng.uniform(0, 2 * np.pi, n)
+    along = np.stack([np.cos(angle), -np.sin(angle)], -1)[:, None]  # y points down in a picture
+    place = (0.5 + np.linspace(-0.2, 0.2, 6)[None, :, None] * along).astype(np.float32)
+    normal = np.stack([np.cos(angle), np.sin(angle), np.zeros(n)], -1)[:, None].repeat(6, 1).astype(np.float32)
+    lines = np.zeros((n, LINES), np.float32)
     return knock_data.World(
-        np.repeat(picture[None], n, 0), maps, np.zeros((n, 9), np.float32),
-        np.zeros((n, 4), np.float32), np.zeros(n, int), np.zeros((n, LINES), np.float32),
-        np.zeros((n, LINES), np.float32), np.zeros((n, LINES), np.float32), place,
-        np.tile(np.array([1, 0, 0], np.float32), (n, 6, 1)),
-        np.zeros((n, 6, LINES), np.float32), np.array(["a"] * n), np.zeros(n, int), ({},) * n,
+        np.repeat(picture[None], n, 0), maps, np.zeros((n, 9), np.float32), np.zeros((n, 4), np.float32),
+        np.zeros(n, int), lines, lines, lines, place, normal, np.zeros((n, 6, LINES), np.float32),
+        np.array(["a"] * n), np.zeros(n, int), ({},) * n,
     )  # fmt: skip
 
 
-def test_crops_and_mirrors_move_clicks_with_their_pixels() -> None:
+def test_a_moved_picture_takes_its_truth_along() -> None:
     world = _world()
-    mirrored = 0
     for seed in range(12):
         b = knock_data.batch(world, np.random.default_rng(seed), 6, 3, 40)
         at = torch.nn.functional.grid_sample(
             b["x"][b["owner"]], 2 * b["click"][:, None, None] - 1, align_corners=False
         )[:, :2, 0, 0]
-        flips = (b["normal"][:, 0] < 0).numpy()
-        mirrored += flips.any()
-        on = b["on"].numpy()
-        home = np.array([world.place[r] for r in b["row"][on]])
-        near = np.abs(home - at[b["on"]].numpy()[:, None]).max(-1).min(1)
-        assert near.max() < 0.03  # the colour under the click is the place of one of the strikes
+        inner = ((b["click"] > 0.1) & (b["click"] < 0.9)).all(1)
+        home = torch.tensor(np.array([world.place[r] for r in b["row"]]))
+        near = (home - at[:, None]).abs().amax(-1).amin(1)
+        assert near[inner].max() < 0.04  # the colour under the click is the place of one of the strikes
         told = torch.nn.functional.grid_sample(
             b["maps"][b["owner"]], 2 * b["click"][:, None, None] - 1, align_corners=False
         )[:, 4, 0, 0]
-        assert (told - at[:, 0]).abs()[b["on"]].max() < 0.06  # and the maps moved with the picture
-        assert not flips.any() or flips.all()
-    assert 0 < mirrored < 12
+        assert (told - at[:, 0]).abs()[inner].max() < 0.08  # and the maps moved with the picture
+        for k in set(b["owner"]):  # strikes and normals lay along one line, and still do
+            mine = np.flatnonzero(b["owner"] == k)
+            if len(mine) > 1:
+                step = (b["click"][mine[1]] - b["click"][mine[0]]).numpy() * [1, -1]
+                normal = b["normal"][mine[0]].numpy()
+                assert abs(np.dot(step, normal[:2])) / np.linalg.norm(step) > 0.999
+                assert np.linalg.norm(normal) == pytest.approx(1, abs=1e-5)
+                order = (home[mine[0]] - at[mine[:2], None]).abs().sum(-1).argmin(1)
+                assert np.sign(np.dot(step, normal[:2])) == np.sign(float(order[1] - order[0]))
+
+
+def test_an_object_before_another_picture_keeps_its_own_pixels() -> None:
+    x = torch.stack([torch.full((3, 8, 8), v) for v in (0.2, 0.8)])
+    maps = torch.zeros(2, 5, 8, 8)
+    maps[:, 3, :, :4] = 1
+    mixed, told = knock_data._before_another(x, maps, np.array([False, True]))
+    assert mixed[0, 0, 4, 0] == pytest.approx(0.2)
+    assert mixed[0, 0, 4, 7] == pytest.approx(0.8)
+    assert torch.equal(mixed[1], x[1])
+    assert torch.equal(told[:, 3], maps[:, 3])
 
 
 def test_interpolation_is_linear_in_log_frequency() -> None:

@@ -59,6 +59,7 @@ class KnockConfig:
     width: int = 192
     heads: int = 6
     layers: int = 3
+    dropout: float = 0.1
     # Factors on the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: size unknown,
     # size given.
     spread: tuple[float, float] = (1.0, 1.0)
@@ -229,8 +230,14 @@ class Thinker(nn.Module):
         self.given = nn.Sequential(nn.Linear(GIVEN, d), nn.GELU(), nn.Linear(d, d))
         self.queries = nn.Parameter(torch.randn(len(TOKENS), d) * 0.3)
         self.at_click = nn.Linear(w[1] + w[2] + w[3], d)
+        # Which places show the thing that was struck: a soft mask, over which the deeper maps are averaged.
+        self.belongs = nn.Sequential(nn.Linear(w[2] + d, 64), nn.GELU(), nn.Linear(64, 1))
+        self.whole = nn.Linear(w[2] + w[3], len(TOKENS) * d)
+        self.dropout = config.dropout
         self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(d, config.heads, 3 * d, 0.0, "gelu", batch_first=True, norm_first=True)
+            nn.TransformerDecoderLayer(
+                d, config.heads, 3 * d, config.dropout, "gelu", batch_first=True, norm_first=True
+            )
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(d)
@@ -252,8 +259,13 @@ class Thinker(nn.Module):
         self.loss_ = _mlp(d, len(ANCHORS), d)
         self.contact = _mlp(3 * d, 1 + LINES, 2 * d)  # log level in Pa/(N s), then the lines relative to it
 
-    def tokens(self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-        """(b, channels, h, w) maps, clicks (b, 2) in [0, 1], what is given (b, GIVEN) → (b, 5, width)."""
+    def tokens(
+        self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(b, channels, h, w) maps, clicks (b, 2) in [0, 1], what is given (b, GIVEN) → (b, 5, width).
+
+        With them, whether each place of the map at stride 16 belongs to what was struck, as logits (b, h, w).
+        """
         at8, at16, at32 = maps
         b = len(click)
         near = torch.linspace(-0.12, 0.12, 5, device=click.device)
@@ -272,16 +284,24 @@ class Thinker(nn.Module):
         ]
         spot = self.at_click(torch.cat(here, -1))[:, None]
         memory = torch.cat([*parts, spot, self.given(given)[:, None]], 1)
-        x = self.queries.expand(b, -1, -1) + spot + self.given(given)[:, None]
+        cells = at16.flatten(2).transpose(1, 2)
+        belongs = self.belongs(torch.cat([cells, spot.expand(-1, cells.shape[1], -1)], -1))[..., 0]
+        share = torch.sigmoid(belongs)
+        deep = F.interpolate(at32, at16.shape[2:], mode="bilinear").flatten(2).transpose(1, 2)
+        both = torch.cat([cells, deep], -1)
+        whole = (both * share[..., None]).sum(1) / (share.sum(1, keepdim=True) + 1e-3)
+        whole = F.dropout(whole, self.dropout, self.training)
+        x = self.queries + self.whole(whole).unflatten(-1, (len(TOKENS), -1)) + spot + self.given(given)[:, None]
         for layer in self.layers:
             x = layer(x, memory)
-        return self.norm(x)
+        return self.norm(x), belongs.unflatten(-1, at16.shape[2:])
 
     def forward(
         self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Meanings of the tokens, in the units in which they are learned (logarithms, logits)."""
-        t = dict(zip(TOKENS, self.tokens(maps, click, given).unbind(1), strict=True))
+        tokens, belongs = self.tokens(maps, click, given)
+        t = dict(zip(TOKENS, tokens.unbind(1), strict=True))
         body = self.body(t["body"])
         modes = self.modes(t["modes"])
         ratios = torch.cumsum(F.softplus(modes[:, 2:] - 2.0), -1)
@@ -316,6 +336,7 @@ class Thinker(nn.Module):
             "log_gain": gains[:, :1] + gains[:, 1:],
             "matter_token": t["matter"],
             "body_token": t["body"],
+            "belongs": belongs,
         }
 
     def _crowded(self, kind: torch.Tensor) -> torch.Tensor:

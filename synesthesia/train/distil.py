@@ -1,19 +1,17 @@
 """Give small eyes what larger ones have learned: distillation of a teacher's dense inner maps.
 
-The teacher (MobileNetV2, Apache-2.0, an int8 TensorFlow Lite file; needs the wheel `ai-edge-litert`) is asked once for
-many random crops; its answers are cached, and the student then sees those crops again and again under other colours and
-blurs.
+The teacher (MobileNetV2, Apache-2.0, an int8 TensorFlow Lite file; needs the wheel `ai-edge-litert`) is asked about
+exactly the picture that the student sees, cropped, recoloured, mixed with another, so that no two lessons are alike
+(Beyer et al., Knowledge distillation: a good teacher is patient and consistent, CVPR 2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,64 +26,29 @@ MAPS = (
 )
 
 
-@dataclass(frozen=True)
-class Lessons:
-    """Crops (n, size, size, 3) uint8 and the teacher's answers, each (n, side, side, channels) float16."""
+class Teacher:
+    """The larger network: pictures (n, 3, h, w) in [0, 1] → its maps, each (n, side, side, channels)."""
 
-    crops: np.ndarray
-    maps: tuple[np.ndarray, ...]
-
-
-def crops(
-    photos: Sequence[Path] | np.ndarray, each: int, size: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random crops, (size, size, 3) for the student, (224, 224, 3) for the teacher; every fourth the whole picture.
-
-    `photos` are files, or pictures (n, h, w, 3) uint8.
-    """
-    from PIL import Image as Pil
-
-    for i, source in enumerate(photos):
-        if isinstance(source, Path):
-            with Pil.open(source) as opened:
-                photo = opened.convert("RGB")
-        else:
-            photo = Pil.fromarray(source)
-        w, h = photo.size
-        for k in range(each):
-            rng = np.random.default_rng(np.random.SeedSequence([seed, i, k]))
-            share = 1.0 if k % 4 == 0 else float(rng.uniform(0.15, 1.0))
-            ratio = 1.0 if k % 4 == 0 else float(np.exp(rng.uniform(-0.3, 0.3)))
-            cw, ch = min(w, w * (share * ratio) ** 0.5), min(h, h * (share / ratio) ** 0.5)
-            x, y = float(rng.uniform(0, w - cw)), float(rng.uniform(0, h - ch))
-            box = (x, y, x + cw, y + ch)
-            small, large = (photo.resize((s, s), Pil.Resampling.BICUBIC, box=box) for s in (size, 224))
-            yield np.asarray(small), np.asarray(large)
-
-
-def ask(teacher: Path, photos: Sequence[Path] | np.ndarray, each: int, size: int, seed: int, cache: Path) -> Lessons:
-    """The teacher's answers for `each` crops of every photo, kept in `cache`."""
-    if not cache.exists():
+    def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]
 
-        net = Interpreter(str(teacher), experimental_preserve_all_tensors=True, num_threads=1)
-        net.allocate_tensors()
-        entry = net.get_input_details()[0]["index"]
-        details = {d["name"]: d for d in net.get_tensor_details()}
-        n = len(photos) * each
-        seen = np.empty((n, size, size, 3), np.uint8)
-        answers = [np.empty((n, side, side, channels), np.float16) for _, side, channels in MAPS]
-        for j, (small, large) in enumerate(crops(photos, each, size, seed)):
-            seen[j] = small
-            net.set_tensor(entry, large[None])
-            net.invoke()
+        threads = torch.get_num_threads()
+        self._net = Interpreter(str(path), experimental_preserve_all_tensors=True, num_threads=threads)
+        self._net.allocate_tensors()
+        self._entry = self._net.get_input_details()[0]["index"]
+        self._details = {d["name"]: d for d in self._net.get_tensor_details()}
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        large = F.interpolate(x, (224, 224), mode="bilinear", align_corners=False)
+        pixels = (large * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        answers = [np.empty((len(x), side, side, channels), np.float32) for _, side, channels in MAPS]
+        for j, picture in enumerate(pixels):
+            self._net.set_tensor(self._entry, picture[None])
+            self._net.invoke()
             for (name, _, _), out in zip(MAPS, answers, strict=True):
-                scale, zero = details[name]["quantization"]
-                out[j] = (net.get_tensor(details[name]["index"])[0].astype(np.float32) - zero) * scale
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"crops": seen} | {f"map{k}": a for k, a in enumerate(answers)}, cache)
-    state = load_file(cache)
-    return Lessons(state["crops"], tuple(state[f"map{k}"] for k in range(len(MAPS))))
+                scale, zero = self._details[name]["quantization"]
+                out[j] = (self._net.get_tensor(self._details[name]["index"])[0].astype(np.float32) - zero) * scale
+        return tuple(torch.from_numpy(a) for a in answers)
 
 
 def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
@@ -95,34 +58,48 @@ def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     def u(low: float, high: float, *shape: int) -> torch.Tensor:
         return low + (high - low) * torch.rand(n, *shape, generator=g)
 
-    x = x ** torch.exp(u(-0.4, 0.4, 1, 1, 1))
-    x = x * torch.exp(u(-0.25, 0.25, 1, 1, 1)) * torch.exp(u(-0.12, 0.12, 3, 1, 1))
-    grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * u(0.5, 1.4, 1, 1, 1)
-    x = 0.5 + (x - 0.5) * u(0.75, 1.25, 1, 1, 1)
-    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    x = torch.lerp(x, soft, (u(-1.0, 1.0, 1, 1, 1)).clamp(min=0))
-    x = x + torch.randn(x.shape, generator=g) * u(0, 0.03, 1, 1, 1)
-    return x.clamp(0, 1)
+    x = x.clamp_min(1e-4).pow(torch.exp(u(-0.4, 0.4, 1, 1, 1)))
+    x.mul_(torch.exp(u(-0.25, 0.25, 1, 1, 1)) * torch.exp(u(-0.12, 0.12, 3, 1, 1)))
+    x = torch.lerp(x.mean(1, keepdim=True), x, u(0.5, 1.4, 1, 1, 1))
+    x.sub_(0.5).mul_(u(0.75, 1.25, 1, 1, 1)).add_(0.5)
+    softness = u(-1.0, 1.0, 1, 1, 1)
+    rows = (softness > 0).flatten().nonzero()[:, 0]
+    soft = F.avg_pool2d(F.pad(x[rows], (1, 1, 1, 1), mode="replicate"), 3, 1)
+    x[rows] = torch.lerp(x[rows], soft, softness[rows])
+    x.add_(torch.randn(x.shape, generator=g).mul_(u(0, 0.03, 1, 1, 1)))
+    return x.clamp_(0, 1)
+
+
+def crops(pictures: Sequence[np.ndarray], rng: np.random.Generator, count: int, size: int) -> torch.Tensor:
+    """`count` random parts (a sixth to all) of square `pictures` (n, side, side, 3), as (count, 3, size, size)."""
+    rows = rng.integers(len(pictures), size=count)
+    zoom = np.sqrt(rng.uniform(0.16, 1.0, count))
+    theta = np.zeros((count, 2, 3), np.float32)
+    theta[:, 0, 0] = zoom * np.where(rng.random(count) < 0.5, -1, 1)
+    theta[:, 1, 1] = zoom
+    theta[:, :, 2] = rng.uniform(-1, 1, (count, 2)) * (1 - zoom)[:, None]
+    x = torch.from_numpy(np.stack([pictures[r] for r in rows])).permute(0, 3, 1, 2).float() / 255
+    grid = F.affine_grid(torch.from_numpy(theta), [count, 3, size, size], align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
 class Distiller(nn.Module):
     """Eyes with three linear read-outs, one per teacher map; the read-outs are thrown away afterwards."""
 
-    def __init__(self, eyes: Eyes, lessons: Lessons) -> None:
+    def __init__(self, eyes: Eyes, sample: Sequence[torch.Tensor]) -> None:
         super().__init__()
         self.eyes = eyes
         w = eyes.config.widths
         inner = (w[2], w[3], w[3])
         self.heads = nn.ModuleList([nn.Linear(i, channels) for i, (_, _, channels) in zip(inner, MAPS, strict=True)])
-        for k, answers in enumerate(lessons.maps):
-            sample = torch.from_numpy(answers[:: max(1, len(answers) // 500)]).float().flatten(0, 2)
-            self.register_buffer(f"mean{k}", sample.mean(0))
-            self.register_buffer(f"scale{k}", sample.std(0) + 1e-3)
+        for k, answers in enumerate(sample):
+            flat = answers.flatten(0, 2)
+            self.register_buffer(f"mean{k}", flat.mean(0))
+            self.register_buffer(f"scale{k}", flat.std(0) + 1e-3)
 
-    def loss(self, x: torch.Tensor, answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """1 − cosine between the standardised maps, place by place."""
-        _, at16, at32 = self.eyes(x)
+    def loss(self, maps: Sequence[torch.Tensor], answers: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """1 − cosine between the standardised maps, place by place; `maps` are what the eyes made of the pictures."""
+        _, at16, at32 = maps
         mine = (
             F.interpolate(at16, (14, 14), mode="bilinear", align_corners=False),
             F.interpolate(at32, (7, 7), mode="bilinear", align_corners=False),
@@ -131,32 +108,37 @@ class Distiller(nn.Module):
         out = {}
         for k, (m, a) in enumerate(zip(mine, answers, strict=True)):
             guess = self.heads[k](m.permute(0, 2, 3, 1))
-            truth = (a.float() - getattr(self, f"mean{k}")) / getattr(self, f"scale{k}")
+            truth = (a - getattr(self, f"mean{k}")) / getattr(self, f"scale{k}")
             out[f"map{k}"] = 1 - F.cosine_similarity(guess, truth, dim=-1).mean()
         return out
 
 
-def study(
-    student: Distiller, lessons: Lessons, rng: np.random.Generator, g: torch.Generator, count: int, size: int
-) -> dict[str, torch.Tensor]:
-    """The student's loss on `count` lessons, seen in other colours and half the time mirrored."""
-    rows = rng.integers(len(lessons.crops), size=count)
-    x = torch.from_numpy(lessons.crops[rows]).permute(0, 3, 1, 2).float() / 255
-    answers = [torch.from_numpy(m[rows]) for m in lessons.maps]
-    if rng.random() < 0.5:
-        x = x.flip(-1)
-        answers = [a.flip(2) for a in answers]
-    if x.shape[-1] != size:
-        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
-    return student.loss(jitter(x, g).contiguous(memory_format=torch.channels_last), answers)
+def lessons(
+    pictures: Sequence[np.ndarray], rng: np.random.Generator, g: torch.Generator, count: int, size: int
+) -> torch.Tensor:
+    """`count` new pictures to learn from (count, 3, size, size): crops in other colours, half mixed with another."""
+    x = jitter(crops(pictures, rng, count, size), g)
+    share = np.where(rng.random(count) < 0.5, rng.uniform(0.5, 1.0, count), 1.0).astype(np.float32)
+    return torch.lerp(x.roll(1, 0), x, torch.from_numpy(share)[:, None, None, None])
 
 
-def distil(lessons: Lessons, config: EyesConfig, loop: LoopConfig, batch: int, folder: Path) -> Distiller:
-    """Train new `Eyes` on cached lessons."""
-    student = Distiller(Eyes(config), lessons).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+def distil(
+    teacher: Teacher,
+    pictures: Sequence[np.ndarray],
+    config: EyesConfig,
+    loop: LoopConfig,
+    batch: int,
+    folder: Path,
+    small: int,
+) -> Distiller:
+    """Train new `Eyes` on what the teacher says about `pictures`, at `small` pixels for the first six tenths."""
+    sample = teacher(crops(pictures, np.random.default_rng(loop.seed), 256, config.size))
+    student = Distiller(Eyes(config), sample).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        return study(student, lessons, np.random.default_rng([loop.seed, step]), g, batch, config.size)
+        rng = np.random.default_rng([loop.seed, 3, step])
+        x = lessons(pictures, rng, g, batch, small if step < 0.6 * loop.steps else config.size)
+        return student.loss(student.eyes(x.contiguous(memory_format=torch.channels_last)), teacher(x))
 
     fit(student, loss, loop, folder)
     return student

@@ -5,9 +5,11 @@ Each stage is a function of its own with its own checkpoint folder; together the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +19,8 @@ from torch.nn import functional as F
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
 from ..encoders.vision import EyesConfig
 from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
-from .distil import Distiller, Lessons, ask, distil, jitter, study
-from .knock_data import Photos, World, batch, held_out, paired, read_photos, read_world
+from .distil import Distiller, Teacher, distil, jitter, lessons
+from .knock_data import Photos, World, batch, paired, read_photos, read_world
 from .loop import LoopConfig, fit
 
 
@@ -75,15 +77,11 @@ def world_loss(
     model: Knock,
     helpers: Helpers,
     world: World,
+    b: dict[str, Any],
+    maps: Sequence[torch.Tensor],
     rng: np.random.Generator,
-    g: torch.Generator,
-    pictures: int,
-    clicks: int,
-    size: int,
 ) -> dict[str, torch.Tensor]:
-    """All that a world knows about a click, against what the tokens say."""
-    b = batch(world, rng, pictures, clicks, size)
-    maps = model.eyes(jitter(b["x"], g).contiguous(memory_format=torch.channels_last))
+    """All that a world knows about a click, against what the tokens say: `maps` are what the eyes made of `b`."""
     dense = helpers.dense_loss(maps, b["maps"], shares(model, torch.from_numpy(world.matter[b["rows"]])))
     owner = torch.from_numpy(b["owner"])
     rows, n = b["row"], len(b["row"])
@@ -98,6 +96,9 @@ def world_loss(
     )  # fmt: skip
     out = model.thinker([m[owner] for m in maps], b["click"], given)
     on = b["on"]
+    seen = F.interpolate(b["maps"][:, 3:4], out["belongs"].shape[1:], mode="area")[owner, 0]
+    seen = torch.where(on[:, None, None], seen, 1 - seen)  # beside the object, what belongs is the rest
+    dense["belongs"] = 0.3 * F.binary_cross_entropy_with_logits(out["belongs"], seen)
     loss = dense | {"struck": 0.5 * F.binary_cross_entropy_with_logits(out["struck"], on.float())}
     o = {k: v[on] for k, v in out.items() if not k.endswith("token")}
     r = rows[on.numpy()]
@@ -110,13 +111,15 @@ def world_loss(
     loss["kind"] = -0.4 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
     loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
     unknown = torch.from_numpy(~know_size[on.numpy()]).float()
+    whole = torch.from_numpy(b["whole"][b["owner"]][on.numpy()]).float()  # pasted before another picture: no support
     std = o["log_size_std"].exp()
     miss = (o["log_size"] - scalars[:, 0]) / std
     loss["size"] = 0.3 * ((0.5 * miss.square() + o["log_size_std"]) * unknown).mean()
     loss["wall"] = 0.5 * F.smooth_l1_loss(o["log_wall"], scalars[:, 1], beta=0.1)
     loss["fill"] = 0.5 * F.smooth_l1_loss(o["log_fill"], scalars[:, 3], beta=0.1)
     loss["hollow"] = 0.3 * F.binary_cross_entropy_with_logits(o["hollow"], scalars[:, 2])
-    loss["support"] = 0.2 * F.cross_entropy(o["support"], t(world.support))
+    support = F.cross_entropy(o["support"], t(world.support), reduction="none")
+    loss["support"] = 0.2 * (support * whole).sum() / whole.sum().clamp_min(1)
     loss["normal"] = 0.3 * (1 - (o["normal"] * b["normal"]).sum(-1)).mean()
 
     # Lines: dimensionless frequencies f·size/c, matched in order (optimal transport on a line).
@@ -181,21 +184,17 @@ def centres(matter: np.ndarray, count: int = KINDS, seed: int = 0) -> np.ndarray
     return out.astype(np.float32)
 
 
-def photo_loss(
-    model: Knock,
-    photos: Photos,
-    world: World,
-    partners: Sequence[np.ndarray],
-    rng: np.random.Generator,
-    g: torch.Generator,
-    count: int,
-    size: int,
-) -> dict[str, torch.Tensor]:
-    """A photo paired with a sound of its material: the tokens must say what that sound is made of and how it decays.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Parts of real photos (n, 3, size, size), where each is clicked (n, 2), and its material (n,)."""
 
-    `partners[k]` are rows of `world` made of the k-th material. Balanced over materials; the click is anywhere in the
-    middle; the partner's support is told.
-    """
+    x: torch.Tensor
+    click: torch.Tensor
+    material: np.ndarray
+
+
+def show(photos: Photos, rng: np.random.Generator, count: int, size: int) -> Shown:
+    """`count` photos, balanced over materials: zoomed, turned and mirrored, clicked anywhere in the middle."""
     material = rng.integers(len(photos.names), size=count)
     rows = np.array([rng.choice(np.flatnonzero(photos.material == k)) for k in material])
     x = torch.from_numpy(photos.pixels[rows]).permute(0, 3, 1, 2).float() / 255
@@ -218,11 +217,25 @@ def photo_loss(
             part = part.flip(-1)
             click[i, 0] = 1 - click[i, 0]
         out.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True))
-    x = jitter(torch.cat(out), g)
-    heard = np.array([partners[k][rng.integers(len(partners[k]))] for k in material])
+    return Shown(torch.cat(out), torch.from_numpy(click), material)
+
+
+def photo_loss(
+    model: Knock,
+    shown: Shown,
+    maps: Sequence[torch.Tensor],
+    world: World,
+    partners: Sequence[np.ndarray],
+    rng: np.random.Generator,
+) -> dict[str, torch.Tensor]:
+    """A photo paired with a sound of its material: the tokens must say what that sound is made of and how it decays.
+
+    `partners[k]` are rows of `world` made of the k-th material; the partner's support is told.
+    """
+    heard = np.array([partners[k][rng.integers(len(partners[k]))] for k in shown.material])
     target = torch.from_numpy(world.matter[heard])
-    given = given_vector(count, np.exp(rng.normal(0.2, 0.1, count)), None, None, world.support[heard])
-    o = model.thinker(model.eyes(x.contiguous(memory_format=torch.channels_last)), torch.from_numpy(click), given)
+    given = given_vector(len(heard), np.exp(rng.normal(0.2, 0.1, len(heard))), None, None, world.support[heard])
+    o = model.thinker(maps, shown.click, given)
     kind = -(F.log_softmax(o["kind"], -1) * shares(model, target)).sum(-1).mean()
     lines = (torch.from_numpy(x[heard]) for x in (world.log_frequency, world.log_bare, world.log_loss))
     log_f, log_bare, log_loss = lines
@@ -232,6 +245,16 @@ def photo_loss(
         "photos_decay": 0.3 * decay_loss(o["log_extra"], log_f, log_bare, log_loss, have),
         "photos_struck": 0.1 * F.softplus(-o["struck"]).mean(),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """A larger network, the eyes that learn from it, and what they look at together, so many at a time."""
+
+    teacher: Teacher
+    student: Distiller
+    pictures: Sequence[np.ndarray]
+    count: int
 
 
 class Trained(nn.Module):
@@ -251,16 +274,17 @@ class Trained(nn.Module):
 class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
-    lessons: int = 15000
-    eye_steps: int = 500
-    world_steps: int = 2600
+    eye_steps: int = 1500
+    world_steps: int = 1600
     unlabelled_steps: int = 200
     photo_steps: int = 500
     code_steps: int = 400
     pictures: int = 28
     clicks: int = 2
-    photos: int = 6
+    lessons: int = 12
+    photos: int = 12
     size: int = 128
+    small: int = 96
     seed: int = 0
 
 
@@ -278,22 +302,36 @@ def adapt(
     steps: int,
     lr: float,
     *,
-    lessons: Lessons | None = None,
-    student: Distiller | None = None,
+    teaching: Teaching | None = None,
     photos: Photos | None = None,
     partners: Sequence[np.ndarray] = (),
 ) -> Knock:
-    """Train eyes and thinker on a world; `lessons` keep the teacher in mind, `photos` teach by pairs."""
+    """Train eyes and thinker on a world; `teaching` goes on beside it, `photos` teach by pairs."""
+    student = teaching.student if teaching else None
     trained = Trained(model, helpers, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 11, step])
-        terms = world_loss(model, helpers, world, rng, g, run.pictures, run.clicks, run.size)
-        if student is not None and lessons is not None:
-            answers = study(student, lessons, rng, g, run.photos, run.size)
-            terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
+        # Coarse first, fine later: half the places to look at for as long as there is most to learn.
+        size = run.small if photos is None and step < 0.6 * steps else run.size
+        b = batch(world, rng, run.pictures, run.clicks, size)
+        looked = [jitter(b["x"], g)]
+        if teaching is not None:
+            looked.append(lessons(teaching.pictures, rng, g, teaching.count, size))
+        shown = None
         if photos is not None:
-            terms |= photo_loss(model, photos, world, partners, rng, g, 2 * run.photos, run.size)
+            shown = show(photos, rng, run.photos, size)
+            looked.append(jitter(shown.x, g))
+        # One look at everything: apart, each source would be normalised by its own statistics, and none as later.
+        seen = model.eyes(torch.cat(looked).contiguous(memory_format=torch.channels_last))
+        counts = [len(x) for x in looked]
+        parts = list(zip(*(m.split(counts) for m in seen), strict=True))
+        terms = world_loss(model, helpers, world, b, parts[0], rng)
+        if teaching is not None:
+            answers = teaching.student.loss(parts[1], teaching.teacher(looked[1]))
+            terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
+        if shown is not None:
+            terms |= photo_loss(model, shown, parts[-1], world, partners, rng)
         return terms
 
     slow = list(model.eyes.parameters())
@@ -301,7 +339,8 @@ def adapt(
     # The ears, the codebook and the code's direction are learned later, from what the tokens have become.
     late = {id(p) for m in (model.ears, model.thinker.code) for p in m.parameters()} | {id(model.thinker.codebook)}
     rest = [p for p in trained.parameters() if id(p) not in ids | late]
-    groups: list[dict[str, object]] = [{"params": slow, "lr": lr}, {"params": rest, "lr": lr}]
+    # What the eyes have from their teacher is worth more than what they can learn from a few thousand pictures.
+    groups: list[dict[str, object]] = [{"params": slow, "lr": 0.5 * lr}, {"params": rest, "lr": lr}]
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
     return model
 
@@ -349,47 +388,35 @@ def train(
     model = Knock(KnockConfig(EyesConfig(run.size)))
     helpers = Helpers(model.config, int(seen.family.max()) + 1)
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
-    lessons = student = None
+    teaching = None
     if teacher is not None:
-        each = max(1, run.lessons // len(seen))
-        lessons = ask(teacher, seen.pictures, each, run.size, run.seed, out / "lessons-world.safetensors")
-        student = distil(lessons, model.config.eyes, LoopConfig(run.eye_steps, 3e-3, seed=run.seed), 64, out / "eyes")
+        master = Teacher(teacher)
+        loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
+        student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
         model.eyes = student.eyes
-    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, lessons=lessons, student=student)
+        teaching = Teaching(master, student, seen.pictures, run.lessons)
+    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:
         finish(model, seen, validation, out / "codes", run, None)
         return model.save(out / "final")
     model.save(out / "simulation")
-    if teacher is not None:
-        files = [p for p in sorted(photos.rglob("*.jpg")) if not held_out(p)]
-        each = max(1, run.lessons // len(files))
-        lessons = ask(teacher, files, each, run.size, run.seed, out / "lessons-photos.safetensors")
-        steps = run.unlabelled_steps
-        adapt(model, helpers, seen, out / "looking", run, steps, 5e-4, lessons=lessons, student=student)
-        model.save(out / "unlabelled")
     real = read_photos(photos, 192)
+    if teaching is not None:
+        teaching = dataclasses.replace(
+            teaching, pictures=real.pixels, count=3 * run.lessons
+        )  # they are new to the eyes
+        adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=teaching)
+        teaching = dataclasses.replace(teaching, count=run.lessons)
+        model.save(out / "unlabelled")
     partners = [paired(seen, name) for name in real.names]
-    adapt(
-        model,
-        helpers,
-        seen,
-        out / "photos",
-        run,
-        run.photo_steps,
-        5e-4,
-        lessons=lessons,
-        student=student,
-        photos=real,
-        partners=partners,
-    )
+    pairs = {"photos": real, "partners": partners}
+    adapt(model, helpers, seen, out / "photos", run, run.photo_steps, 5e-4, teaching=teaching, **pairs)
     finish(model, seen, validation, out / "codes", run, real)
     return model.save(out / "final")
 
 
 def finish(model: Knock, seen: World, validation: Path, folder: Path, run: KnockRun, photos: Photos | None) -> None:
     """Codebook, prototypes, and the calibration of the pitch interval, for a model whose tokens are done."""
-    import dataclasses
-
     model.eval()
     tokens, rows, strikes = tokens_of(model, seen, 2, run.size, run.seed)
     mels = strikes_heard(seen, rows, strikes, run.seed)

@@ -90,14 +90,16 @@ def read_world(path: Path) -> World:
 
 
 def batch(
-    world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, crop: bool = True
+    world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, move: bool = True
 ) -> dict[str, Any]:
-    """Random pictures, cropped and mirrored with their truth; `clicks` strikes on each, some beside the object.
+    """Random pictures with their truth, each turned, moved, scaled and mirrored its own way; `clicks` strikes on each.
 
-    "maps" are (pictures, 5, h, w), a quarter of the cropped picture's side.
+    A fourth of the pictures also gets a strike beside the object. A fourth gets the object in front of another picture:
+    then neither its support nor its size can be seen ("whole" is False). "maps" are (pictures, 5, size/4, size/4).
     """
     rows = rng.choice(len(world), pictures, replace=len(world) < pictures)
     x = torch.from_numpy(world.pictures[rows]).permute(0, 3, 1, 2).float() / 255
+    maps = torch.from_numpy(world.maps[rows]).permute(0, 3, 1, 2).float()
     which = np.stack([rng.permutation(world.place.shape[1])[:clicks] for _ in rows])
     place = np.take_along_axis(world.place[rows], which[..., None], 1).copy()
     normal = np.take_along_axis(world.normal[rows], which[..., None], 1).copy()
@@ -110,20 +112,40 @@ def batch(
             off_rows.append(i)
             off_place.append(((z + 0.5) / world.maps.shape[2], (y + 0.5) / world.maps.shape[1]))
     beside = np.array(off_place, np.float32).reshape(-1, 2)
-    maps = torch.from_numpy(world.maps[rows]).permute(0, 3, 1, 2).float()
-    if crop and rng.random() < 0.7:
-        zoom = float(rng.uniform(0.72, 1.0))
-        corner = rng.uniform(0, 1 - zoom, 2)
-        side = x.shape[-1]
-        x0, y0, w = (4 * round(v * side / 4) for v in (*corner, zoom))
-        x = x[:, :, y0 : y0 + w, x0 : x0 + w]
-        maps = maps[:, :, y0 // 4 : (y0 + w) // 4, x0 // 4 : (x0 + w) // 4]
-        place, beside = ((p - np.array([x0, y0]) / side) * (side / w) for p in (place, beside))
-    if rng.random() < 0.5:
-        x, maps = x.flip(-1), maps.flip(-1)
-        maps[:, 0] = -maps[:, 0]
-        place[..., 0], beside[..., 0], normal[..., 0] = 1 - place[..., 0], 1 - beside[..., 0], -normal[..., 0]
-    if x.shape[-1] != size:
+    whole = np.ones(pictures, bool)
+    if move:
+        whole = rng.random(pictures) > 0.25
+        x, maps = _before_another(x, maps, whole)
+        # From the new picture's coordinates in [-1, 1] to the old one's: turned, scaled, mirrored, moved.
+        angle = rng.uniform(-0.35, 0.35, pictures) * (rng.random(pictures) < 0.7)
+        zoom = np.exp(rng.uniform(np.log(0.65), np.log(1.25), pictures))
+        mirror = np.where(rng.random(pictures) < 0.5, -1.0, 1.0)
+        turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
+        back = turn * np.stack([mirror * zoom, zoom], -1)[:, None]
+        shift = rng.uniform(-1, 1, (pictures, 2)) * (0.1 + np.abs(1 - zoom))[:, None]
+        theta = torch.from_numpy(np.concatenate([back, shift[..., None]], -1).astype(np.float32))
+
+        def moved(m: torch.Tensor, side: int, padding: str) -> torch.Tensor:
+            grid = F.affine_grid(theta, [pictures, m.shape[1], side, side], align_corners=False)
+            return F.grid_sample(m, grid, padding_mode=padding, align_corners=False)
+
+        x, maps = moved(x, size, "reflection"), moved(maps, size // 4, "zeros")
+        ahead = np.linalg.inv(back)
+
+        def carried(points: np.ndarray, owner: np.ndarray) -> np.ndarray:
+            centred = 2 * points - 1 - shift[owner]
+            return (np.einsum("nij,nj->ni", ahead[owner], centred) + 1) / 2
+
+        each = np.repeat(np.arange(pictures), clicks)
+        place = carried(place.reshape(-1, 2), each).reshape(place.shape)
+        beside = carried(beside, np.array(off_rows, int)) if len(beside) else beside
+        # Normals have y up, pictures y down: what turns (x, y) there turns (x, -y) here; lengths stay.
+        rotate = ahead * zoom[:, None, None]
+        rotate[:, 0, 1] *= -1
+        rotate[:, 1, 0] *= -1
+        normal[..., :2] = np.einsum("nij,ncj->nci", rotate, normal[..., :2])
+        maps[:, :2] = torch.einsum("nij,njhw->nihw", torch.from_numpy(rotate.astype(np.float32)), maps[:, :2])
+    elif x.shape[-1] != size:
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
     owner = np.concatenate([np.repeat(np.arange(pictures), clicks), np.array(off_rows, int)])
     click = np.concatenate([place.reshape(-1, 2), beside]).astype(np.float32)
@@ -131,11 +153,26 @@ def batch(
     on = np.arange(len(owner)) < pictures * clicks
     kept = np.asarray(inside)[: pictures * clicks]
     return {
-        "x": x, "maps": maps, "rows": rows, "owner": owner[inside], "row": rows[owner[inside]],
+        "x": x, "maps": maps, "rows": rows, "owner": owner[inside], "row": rows[owner[inside]], "whole": whole,
         "click": torch.from_numpy(click[inside].astype(np.float32)), "on": torch.from_numpy(on[inside]),
-        "normal": torch.from_numpy(normal.reshape(-1, 3)[kept]),
+        "normal": torch.from_numpy(normal.reshape(-1, 3)[kept].astype(np.float32)),
         "gain": torch.from_numpy(gain.reshape(-1, LINES)[kept]),
     }  # fmt: skip
+
+
+def _before_another(x: torch.Tensor, maps: torch.Tensor, whole: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """The objects of the pictures that are not `whole`, each before what another picture shows."""
+    here = torch.from_numpy(np.flatnonzero(~whole))
+    if not len(here):
+        return x, maps
+    there = (here + 1) % len(x)
+    on = maps[here, 3:4]
+    soft = F.interpolate(F.max_pool2d(on, 3, 1, 1), x.shape[-2:], mode="bilinear", align_corners=False)
+    behind = x[there].flip(-1)
+    x, maps = x.clone(), maps.clone()
+    x[here] = torch.lerp(behind, x[here], soft)
+    maps[here] = torch.where(on > 0.5, maps[here], torch.zeros(()))
+    return x, maps
 
 
 # --- real photos -----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from .render import GROUND, OBJECT, OTHER, Body, Camera, Maps
 if TYPE_CHECKING:
     from ..physics.strike import Body as Struck
 
-VERSION = 3
+VERSION = 4
 SPLITS = ("train", "val", "objects", "families", "combinations", "invented")
 # Never seen in training or validation: whole families, and pairs of material group and coating.
 HELD_FAMILIES = ("bell", "pan")
@@ -76,24 +76,36 @@ _SIZES = {
     "tray": (0.16, 0.40),
     "fork": (0.13, 0.26),
 }
-# Groups that such things are often made of; each counts for three of the others.
+# What such things are usually made of; one in three is made of anything.
 _USUAL = {
-    "bottle": ("mineral", "plastic"),
-    "wine_glass": ("mineral",),
-    "jar": ("mineral", "plastic"),
-    "vase": ("mineral",),
-    "cup": ("mineral", "paper", "plastic"),
-    "bowl": ("mineral", "wood", "plastic", "metal"),
-    "can": ("metal",),
-    "pan": ("metal",),
-    "bell": ("metal",),
-    "gong": ("metal",),
-    "fork": ("metal", "wood", "plastic"),
-    "box_hollow": ("paper", "plastic"),
-    "tray": ("paper", "wood", "plastic"),
-    "plate": ("paper", "wood", "paper"),
-    "disc": ("metal", "paper"),
-    "pawn": ("wood", "plastic"),
+    "bar": ("steel", "aluminium", "hardwood", "softwood", "hard_plastic"),
+    "rod": ("steel", "brass", "hardwood", "bamboo", "acrylic"),
+    "pipe": ("steel", "copper", "hard_plastic", "cardboard"),
+    "plate": ("corrugated", "cardboard", "plywood", "steel", "marble", "acrylic"),
+    "disc": ("steel", "brass", "hardwood", "cardboard", "hard_rubber"),
+    "bowl": ("porcelain", "ceramic", "hardwood", "steel", "hard_plastic"),
+    "cup": ("porcelain", "ceramic", "paper", "hard_plastic"),
+    "bottle": ("glass", "glass", "pet", "pet", "soft_plastic"),
+    "vase": ("ceramic", "porcelain", "glass"),
+    "pan": ("iron", "steel", "aluminium"),
+    "jar": ("glass", "ceramic", "soft_plastic"),
+    "box_hollow": ("corrugated", "cardboard", "paper", "plywood", "hard_plastic"),
+    "box_solid": ("hardwood", "softwood", "foam", "stone", "concrete"),
+    "sphere_hollow": ("rubber", "hard_plastic", "soft_plastic"),
+    "sphere_solid": ("rubber", "hard_rubber", "cork", "hardwood", "steel", "glass"),
+    "bell": ("bronze", "brass", "iron"),
+    "wine_glass": ("glass",),
+    "can": ("aluminium", "steel"),
+    "dish": ("porcelain", "ceramic", "paper", "soft_plastic"),
+    "gong": ("bronze", "brass"),
+    "ring": ("steel", "brass", "rubber", "hard_rubber"),
+    "pawn": ("hardwood", "softwood", "hard_plastic"),
+    "funnel": ("soft_plastic", "hard_plastic", "steel"),
+    "tray": ("cardboard", "paper", "plywood", "hard_plastic", "aluminium"),
+    "bracket": ("steel", "aluminium", "hard_plastic"),
+    "channel": ("steel", "aluminium", "hardwood"),
+    "fork": ("steel", "hardwood", "soft_plastic"),
+    "frame": ("hardwood", "softwood", "aluminium"),
 }
 # Things whose wall cannot be told from outside.
 _CLOSED = ("sphere_hollow", "sphere_solid", "box_hollow", "box_solid", "can")
@@ -179,11 +191,15 @@ class Made:
 
 
 def _made(rng: np.random.Generator, split: str, family: str) -> Made:
+    usual = _USUAL.get(family, ()) if rng.random() < 0.67 else ()
     if split == "combinations":
         group, coating = HELD_COMBOS[int(rng.integers(len(HELD_COMBOS)))]
+        usual = tuple(n for n in usual if MATERIALS[n].group == group)
     else:
-        weight = np.array([3.0 if g in _USUAL.get(family, ()) else 1.0 for g in GROUPS])
-        group = str(rng.choice(GROUPS, p=weight / weight.sum() if rng.random() < 0.6 else None))
+        group = str(rng.choice(GROUPS))
+        if usual:
+            group = MATERIALS[usual[int(rng.integers(len(usual)))]].group
+            usual = tuple(n for n in usual if MATERIALS[n].group == group)
         coating = str(rng.choice(["none", "paint", "felt", "fur", "rust"], p=[0.72, 0.06, 0.07, 0.07, 0.08]))
         if not allowed(split, group, coating):
             coating = "none"
@@ -192,7 +208,8 @@ def _made(rng: np.random.Generator, split: str, family: str) -> Made:
         own += ["glass"] * 2
     if group == "paper":
         own += ["paper"]
-    name = own[int(rng.integers(len(own)))]
+    names = list(usual) or own
+    name = names[int(rng.integers(len(names)))]
     kind = rng.random()
     if kind < 0.72:
         return Made(MATERIALS[name], name, coating)
