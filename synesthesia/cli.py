@@ -362,12 +362,26 @@ def train_knock(
     return 0
 
 
+def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) -> int:
+    """Train eyes/tiny on the photos that nothing is measured on; resumes after a kill.
+
+    Args:
+        folder: The folder of the data, with photos/ in it.
+        teacher: A TensorFlow Lite image network to learn seeing from.
+        output: The folder for checkpoints; the last is in final/.
+    """
+    from .train import eyes as room
+
+    print(room.train(folder, teacher, output))
+    return 0
+
+
 # What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock),
     "demo": demo,
     "world": {"knock": world_knock},
-    "train": {"knock": train_knock},
+    "train": {"eyes": train_eyes, "knock": train_knock},
     "evaluate": {"knock": evaluate_knock},
     "bench": {"knock": bench_knock},
     "doctor": doctor,
