@@ -1,0 +1,151 @@
+"""What `evaluate hear` holds a model against: silence, noise, another picture's sound, real recordings, what the voice
+can keep at best, the nearest picture's sound, and the way through words, all with the same eyes, data and voice.
+
+Every row makes its sound from the same part of the same picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from .. import metrics
+from ..codecs.voice import Voice
+from ..senses import Image, Region, Sound
+from .baselines import KernelRidge
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+ROWS = ("silence", "noise", "shuffled", "real", "voice", "neighbour", "cascade", "model")
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture, the part of it that is asked about, and what that part is (for the judge alone, never for a model)."""
+
+    key: str
+    image: Image
+    region: Region
+    kind: str
+    cluster: str
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """Anything that makes sound of parts of pictures: `bridges.hearing.Hearing`, or a row to compare it with."""
+
+    def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]: ...
+
+    def sounds(
+        self, images: Sequence[Image], regions: Sequence[Region], seconds: float, seeds: Sequence[int]
+    ) -> list[Sound]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """Training photos as the model's eyes see them [n, width] with their kinds, and recordings by kind."""
+
+    features: Float[np.ndarray, "n width"]
+    kinds: tuple[str, ...]
+    recordings: Mapping[str, Sequence[Sound]]
+
+
+def noise_like(reference: Sound, seconds: float, rate: int, seed: int) -> Sound:
+    """White noise at the level of a sound."""
+    level = float(np.sqrt(np.mean(np.square(reference.samples, dtype=np.float64))))
+    n = round(seconds * rate)
+    return Sound((level * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)[None].clip(-1, 1), rate)
+
+
+def excerpt(sound: Sound, seconds: float, seed: int) -> Sound:
+    """So many seconds of a recording from a random place; a shorter one begins again."""
+    n = round(seconds * sound.rate)
+    mono = sound.mono
+    if len(mono) < n:
+        mono = np.resize(mono, n)
+    start = int(np.random.default_rng(seed).integers(len(mono) - n + 1))
+    return Sound(mono[None, start : start + n], sound.rate)
+
+
+class Neighbour:
+    """The sound of the most similar training photo: a recording of what that shows, kept as well as the voice can."""
+
+    def __init__(self, library: Library, voice: Voice) -> None:
+        self._library = library
+        self._voice = voice
+        self._unit = library.features / np.linalg.norm(library.features, axis=1, keepdims=True).clip(1e-9)
+
+    def kinds(self, features: Float[np.ndarray, "n width"]) -> list[str]:
+        nearest = (features @ self._unit.T).argmax(axis=1)
+        return [self._library.kinds[i] for i in nearest]
+
+    def sounds(self, features: Float[np.ndarray, "n width"], seconds: float, seeds: Sequence[int]) -> list[Sound]:
+        return [
+            _spoken(self._library.recordings[kind], self._voice, seconds, seed)
+            for kind, seed in zip(self.kinds(features), seeds, strict=True)
+        ]
+
+
+class Cascade:
+    """Picture → word → sound: the likeliest name by kernel ridge on the same features, and the most typical recording
+    of that name (the medoid of its mean band levels), kept as well as the voice can. What words lose, it loses.
+    """
+
+    def __init__(self, library: Library, voice: Voice) -> None:
+        self._voice = voice
+        self._reader = KernelRidge.fit(library.features, library.kinds)
+        self._medoid: dict[str, Sound] = {}
+        for name in sorted(set(library.kinds)):
+            sounds = library.recordings[name]
+            colour = np.stack([voice.encode(excerpt(s, 4.0, 0)).values.mean(axis=0) for s in sounds])
+            self._medoid[name] = sounds[metrics.medoid(colour)]
+
+    def kinds(self, features: Float[np.ndarray, "n width"]) -> list[str]:
+        return self._reader.predict(features)
+
+    def sounds(self, features: Float[np.ndarray, "n width"], seconds: float, seeds: Sequence[int]) -> list[Sound]:
+        return [
+            _spoken([self._medoid[kind]], self._voice, seconds, seed)
+            for kind, seed in zip(self.kinds(features), seeds, strict=True)
+        ]
+
+
+def _spoken(recordings: Sequence[Sound], voice: Voice, seconds: float, seed: int) -> Sound:
+    chosen = recordings[int(np.random.default_rng([seed, 7]).integers(len(recordings)))]
+    return voice.decode(voice.encode(excerpt(chosen, seconds, seed)), seed)
+
+
+def all_rows(
+    model: Maker,
+    shots: Sequence[Shot],
+    library: Library,
+    held_out: Mapping[str, Sequence[Sound]],
+    voice: Voice,
+    seconds: float,
+    seed: int,
+) -> tuple[dict[str, list[Sound]], dict[str, Any]]:
+    """The sounds of every row for every shot, and beside them how often the pictures alone tell the kind."""
+    images, regions = [s.image for s in shots], [s.region for s in shots]
+    seeds = [seed + i for i in range(len(shots))]
+    made = model.sounds(images, regions, seconds, seeds)
+    features = model.patches(images, regions)
+    neighbour, cascade = Neighbour(library, voice), Cascade(library, voice)
+    other = np.random.default_rng(seed).permutation(len(shots))
+    real = [excerpt(held_out[s.kind][k % len(held_out[s.kind])], seconds, k) for k, s in enumerate(shots)]
+    rate = made[0].rate
+    rows = {
+        "silence": [Sound(np.zeros((1, round(seconds * rate)), np.float32), rate) for _ in shots],
+        "noise": [noise_like(m, seconds, rate, k) for m, k in zip(made, seeds, strict=True)],
+        "shuffled": [made[i] for i in other],
+        "real": real,
+        "voice": [voice.decode(voice.encode(r), k) for r, k in zip(real, seeds, strict=True)],
+        "neighbour": neighbour.sounds(features, seconds, seeds),
+        "cascade": cascade.sounds(features, seconds, seeds),
+        "model": made,
+    }
+    told = {"linear": cascade.kinds(features), "neighbour": neighbour.kinds(features)}
+    return rows, told
