@@ -11,7 +11,10 @@ from .senses import Example as Example
 from .senses import Image as Image
 from .senses import InputError as InputError
 from .senses import Point as Point
+from .senses import Region as Region
+from .senses import Scene as Scene
 from .senses import Sound as Sound
+from .senses import Stem as Stem
 from .senses import Strike as Strike
 from .verbs import Hit as Hit
 from .verbs import System as System
@@ -21,6 +24,12 @@ from .verbs import load as load
 __version__ = "0.1.0"
 
 # The verbs of the default preset: `syn.knock(photo, ...)` is `syn.default().knock(photo, ...)`.
+from .verbs import default_hear as hear
+from .verbs import default_hear_blocks as hear_blocks
 from .verbs import default_knock as knock
+from .verbs import default_locate as locate
 
-__all__ = ["Example", "Hit", "Image", "InputError", "Point", "Sound", "Strike", "System", "default", "knock", "load"]
+__all__ = [
+    "Example", "Hit", "Image", "InputError", "Point", "Region", "Scene", "Sound", "Stem", "Strike", "System",
+    "default", "hear", "hear_blocks", "knock", "load", "locate",
+]  # fmt: skip

@@ -6,6 +6,7 @@ Bad input is one sentence on stderr and exit code 2; Ctrl-C is 130; any other fa
 from __future__ import annotations
 
 import inspect
+import itertools
 import json as json_format
 import os
 import sys
@@ -67,24 +68,35 @@ def _factor(text: str) -> float:
     return _numbers(text.removesuffix("x"))[0]
 
 
+def _box(text: str) -> tuple[float, ...]:
+    numbers = _numbers(text)
+    if len(numbers) != 4:
+        raise InputError(f"A box is X0,Y0,X1,Y1, each from 0 to 1, such as 0.2,0.3,0.6,0.9; this is {text!r}.")
+    return numbers
+
+
 _PHOTOS = tyro.conf.Positional[tuple[Path, ...]]
 _PLACES = tyro.conf.UseAppendAction[tuple[Annotated[Point, _notation(_point, "X,Y")], ...]]
 _NOTATIONS: dict[Any, Any] = {
     verbs.Force: Annotated[Any, _notation(_force, "N|FX,FY,FZ")],
     verbs.Hardness: Annotated[Any, _notation(_hardness, "H|felt|wood|steel")],
     verbs.Factor: Annotated[Any, _notation(_factor, "2x")],
+    verbs.Box | None: Annotated[Any, _notation(_box, "X0,Y0,X1,Y1")],
+    verbs.Place | None: Annotated[Any, _notation(_point, "X,Y")],
 }
+_FILE = tyro.conf.Positional[Path]
 
 
-def _derive(command: Callable[..., int], verb: Callable[..., Any]) -> Callable[..., int]:
-    """`command(photo, at, output options…, **settings)` with the verb's settings in place of `**settings`.
+def _derive(command: Callable[..., int], verb: Callable[..., Any], **special: Any) -> Callable[..., int]:
+    """`command(output options…, **settings)` with the verb's settings in place of `**settings`.
 
-    Types, defaults and help come from the verb's signature and docstring, so that they cannot drift apart.
+    `special` are annotations of parameters that are written in a way of their own. Types, defaults and help come from
+    the verb's signature and docstring, so that they cannot drift apart.
     """
     hints = typing.get_type_hints(verb, include_extras=True)
     parameters = [p for p in inspect.signature(verb).parameters.values() if p.name != "system"]
     annotations: dict[str, Any] = {p.name: _NOTATIONS.get(hints[p.name], hints[p.name]) for p in parameters}
-    annotations |= {"photo": _PHOTOS, "at": _PLACES}
+    annotations |= special
     own_hints = typing.get_type_hints(command, include_extras=True)
     own = [
         p for p in inspect.signature(command).parameters.values()
@@ -163,6 +175,107 @@ def _knock(
     return 0
 
 
+def _hear(
+    photo: Path,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("hear.wav"),
+    stems: Path | None = None,
+    picture: Path | None = None,
+    bits: Literal[16, 24] = 16,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    output: The sound file (WAV, FLAC, OGG, MP3).
+    stems: Also write each part alone, and the bed, to this folder.
+    picture: Also draw what sounds where to this PNG.
+    bits: Bits per sample of WAV and FLAC.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    for path in (output, *([] if picture is None else [picture])):
+        media.check_writable(path)
+    system = verbs.load(yes=yes, **({} if model is None else {"hear": model}))
+    seconds = settings["seconds"]
+    if seconds > _LONG_S and not (settings["loop"] or settings["given"] or stems or picture):
+        _write_long(system, photo, output, bits, settings)
+        return 0
+    scene = system.hear(photo, **settings)
+    scene.mix.save(output, bits=bits)
+    if stems is not None:
+        _make_folder(stems)
+        for name, sound in [*((f"{i:02d}", stem.sound) for i, stem in enumerate(scene.stems, 1)), ("bed", scene.bed)]:
+            sound.save(stems / f"{name}.wav", bits=bits)
+    if picture is not None:
+        from .picture import draw_scene
+
+        media.write_image(picture, draw_scene(scene))
+    print(f"{output}: {verbs.heard_headline(scene)}")
+    return 0
+
+
+_CONTINUE = Annotated[Path | None, tyro.conf.arg(name="continue")]
+_LONG_S = 60.0  # longer sounds are written as they are made
+
+
+def _write_long(system: verbs.System, photo: Path, output: Path, bits: int, settings: dict[str, Any]) -> None:
+    """A long sound block by block: memory does not grow with its length."""
+    from rich.progress import Progress
+
+    settings = {name: value for name, value in settings.items() if name not in ("loop", "given")}
+    seconds = settings.pop("seconds")
+    verbs.check_seconds(seconds)
+    blocks = system.hear_blocks(photo, **settings)
+    first = next(blocks)
+    left = round(seconds * first.rate)
+    with Progress(transient=True) as bar, media.sound_writer(output, first.rate, bits=bits) as write:
+        task = bar.add_task("hearing", total=left)
+        for block in itertools.chain([first], blocks):
+            write(block.samples[:, :left])
+            left -= block.samples.shape[1]
+            bar.update(task, advance=block.samples.shape[1])
+            if left <= 0:
+                break
+    print(f"{output}: {seconds:g} s")
+
+
+def _locate(
+    photo: Path,
+    sound: Path,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("heat.png"),
+    json: bool = False,
+    model: str | None = None,
+    yes: bool = False,
+) -> int:
+    """
+    output: The photo with the places lit up that would make the sound (PNG).
+    json: Print confidence, centre and area of the place.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    from .picture import draw_heat
+
+    media.check_writable(output)
+    system = verbs.load(yes=yes, **({} if model is None else {"locate": model}))
+    found = system.locate(photo, sound)
+    media.write_image(output, draw_heat(media.read_image(photo), found.heat))
+    centre = found.region.centre
+    told = {"confidence": round(found.confidence, 3), "at": [round(centre.x, 3), round(centre.y, 3)],
+            "area": round(found.region.area, 3), "picture": str(output)}  # fmt: skip
+    if json:
+        print(json_format.dumps(told))
+    else:
+        print(f"{output}: around {centre.x:.2f},{centre.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
+    return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot make the folder {folder}: {error.strerror}.") from error
+
+
 def _expand(photo: Sequence[Path]) -> list[Path]:
     """Files as they are; a folder as the pictures in it, by name."""
     photos: list[Path] = []
@@ -203,10 +316,7 @@ def demo(
         at: Where to strike it, X,Y from 0,0 (top left) to 1,1 (bottom right).
         output: The folder to write to.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot make the folder {output}: {error.strerror}.") from error
+    _make_folder(output)
     with resources.as_file(resources.files("synesthesia") / "demo") as shipped:
         clicks = json_format.loads((shipped / "clicks.json").read_text())
         strikes = (
@@ -378,7 +488,9 @@ def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) 
 
 # What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
 COMMANDS: dict[str, Any] = {
-    "knock": _derive(_knock, verbs.knock),
+    "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
+    "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
+    "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "demo": demo,
     "world": {"knock": world_knock},
     "train": {"eyes": train_eyes, "knock": train_knock},

@@ -13,7 +13,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -282,6 +282,33 @@ def write_sound(path: str | Path, sound: Sound, bits: int = 16, rate: int | None
     write_bytes(path, _encode(sound if rate is None else resample(sound, rate), kind, bits, str(path)))
 
 
+@contextmanager
+def sound_writer(
+    path: str | Path, rate: int, channels: int = 1, bits: int = 16
+) -> Generator[Callable[[np.ndarray], None], None, None]:
+    """A sound file that is written block by block, whole or not at all: memory does not grow with its length.
+
+    What is yielded takes blocks (channels, samples), within full scale. Endings as in `write_sound`.
+    """
+    import soundfile
+
+    kind = SOUNDS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise InputError(f"{path}: a sound's name ends in {', '.join(SOUNDS)}.")
+    with atomic(path) as temporary:
+        try:
+            with soundfile.SoundFile(temporary, "w", rate, channels, _subtype(kind, bits), format=kind) as out:
+
+                def write(block: Float[np.ndarray, "channels n"]) -> None:
+                    frames = np.clip(block, -1.0, 1.0).T
+                    for start in range(0, len(frames), 2**16):  # as in `_encode`
+                        out.write(frames[start : start + 2**16])
+
+                yield write
+        except soundfile.SoundFileError as error:
+            raise InputError(f"{path} cannot be written as {kind} at {rate} Hz: {error}") from error
+
+
 def encode_wav(sound: Sound, bits: int = 16) -> bytes:
     """The sound as the bytes of a WAV file of 16 or 24 bits."""
     return _encode(sound, "WAV", bits, "The sound")
@@ -290,10 +317,7 @@ def encode_wav(sound: Sound, bits: int = 16) -> bytes:
 def _encode(sound: Sound, kind: str, bits: int, name: str) -> bytes:
     import soundfile
 
-    if bits not in (16, 24):
-        raise InputError(f"A sound is written with 16 or 24 bits, not {bits}.")
-    # MP3 wants its container named MP3 and gets its own subtype; OGG is always Vorbis here.
-    subtype = {"WAV": f"PCM_{bits}", "FLAC": f"PCM_{bits}", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[kind]
+    subtype = _subtype(kind, bits)
     file = io.BytesIO()
     try:
         with soundfile.SoundFile(file, "w", sound.rate, sound.channels, subtype, format=kind) as out:
@@ -305,6 +329,13 @@ def _encode(sound: Sound, kind: str, bits: int, name: str) -> bytes:
             f"{name} cannot be written as {kind} with {sound.channels} channels at {sound.rate} Hz: {error}"
         ) from error
     return file.getvalue()
+
+
+def _subtype(kind: str, bits: int) -> str:
+    if bits not in (16, 24):
+        raise InputError(f"A sound is written with 16 or 24 bits, not {bits}.")
+    # MP3 wants its container named MP3 and gets its own subtype; OGG is always Vorbis here.
+    return {"WAV": f"PCM_{bits}", "FLAC": f"PCM_{bits}", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[kind]
 
 
 def _clipped(sound: Sound, name: str) -> Float[np.ndarray, "channels n"]:

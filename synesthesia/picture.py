@@ -1,4 +1,4 @@
-"""The picture of a knock: the photo with the click, the wave, the spectrogram with its modes. Pillow and NumPy only."""
+"""Pictures of what was heard: a knock, a scene, where a sound comes from. Pillow and NumPy only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .senses import Image, Point, Sound
+from .senses import Image, Point, Scene, Sound
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -52,6 +52,65 @@ def draw_knock(
     _draw_wave(canvas, sound, (left, MARGIN, right, split))
     _draw_spectrogram(canvas, sound, frequency, t60, gain, (left, split + GAP, right, MARGIN + side))
     return Image(np.array(canvas))
+
+
+def draw_heat(photo: Image, heat: Float[np.ndarray, "rows columns"]) -> Image:
+    """The photo, darkened where `heat` (in [0, 1]) is low and warm where it is high."""
+    from PIL import Image as Pil
+
+    shape = (photo.width, photo.height)
+    large = Pil.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8)).resize(shape, Pil.Resampling.BICUBIC)
+    share = np.asarray(large, np.float64)[..., None] / 255
+    grey = np.asarray(photo.pixels, np.float64).mean(axis=-1, keepdims=True)
+    lit = 0.72 * np.asarray(photo.pixels, np.float64) + 0.28 * np.array(ACCENT)
+    return Image(np.clip((1 - share) * 0.35 * grey + share * lit, 0, 255).astype(np.uint8))
+
+
+# Colours of parts of a scene, apart for colour-blind eyes too (Okabe & Ito 2008).
+_PARTS = np.array([(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)])
+
+
+def draw_scene(scene: Scene) -> Image:
+    """The photo with each sounding part in a colour of its own, and beside it the parts' waves in the same colours."""
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    canvas = Pil.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
+    side = HEIGHT - 2 * MARGIN
+    photo = np.asarray(scene.image.pixels, np.float64)
+    colours = [tuple(int(v) for v in _PARTS[k % len(_PARTS)]) for k in range(len(scene.stems))]
+    for stem, colour in zip(scene.stems, colours, strict=True):
+        share = Pil.fromarray((255 * stem.region.mask).astype(np.uint8)).resize(
+            (scene.image.width, scene.image.height), Pil.Resampling.BICUBIC
+        )
+        weight = 0.45 * np.asarray(share, np.float64)[..., None] / 255
+        photo = (1 - weight) * photo + weight * np.array(colour)
+    small = Pil.fromarray(np.clip(photo, 0, 255).astype(np.uint8))
+    small.thumbnail((side, side), Pil.Resampling.LANCZOS)
+    canvas.paste(small, (MARGIN + (side - small.width) // 2, MARGIN + (side - small.height) // 2))
+
+    left, right = MARGIN + side + GAP, WIDTH - MARGIN
+    rows = [*((stem.sound, colour) for stem, colour in zip(scene.stems, colours, strict=True)), (scene.bed, FAINT)]
+    height = (side - GAP * (len(rows) - 1)) // len(rows)
+    draw = ImageDraw.Draw(canvas)
+    for k, (sound, colour) in enumerate(rows):
+        top = MARGIN + k * (height + GAP)
+        middle = top + height // 2
+        peaks = _peaks(sound, right - left) * (height // 2)
+        draw.line((left, middle, right, middle), GRID)
+        for x, peak in enumerate(peaks):
+            draw.line((left + x, middle - int(peak), left + x, middle + int(peak)), colour)
+        name = f"{k + 1}   {scene.stems[k].confidence:.0%} sure" if k < len(scene.stems) else "bed"
+        draw.text((left, top), name, INK, font=_font(18))
+    return Image(np.array(canvas))
+
+
+def _peaks(sound: Sound, columns: int) -> Float[np.ndarray, " columns"]:
+    """The largest magnitude in each of so many equal stretches of time."""
+    wave = np.abs(sound.mono)
+    wave = np.pad(wave, (0, max(0, columns - len(wave))))
+    edges = np.linspace(0, len(wave), columns + 1).astype(int)[:-1]
+    return np.maximum.reduceat(wave, edges)
 
 
 Box = tuple[int, int, int, int]

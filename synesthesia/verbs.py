@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from . import hub, media
-from .senses import MALLETS, SUPPORTS, Image, InputError, Point, Sound, Strike, Support
+from .senses import MALLETS, SUPPORTS, Image, InputError, Point, Region, Scene, Sound, Strike, Support
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +31,10 @@ Place: TypeAlias = Point | tuple[float, float]
 Force: TypeAlias = Annotated[float | tuple[float, float, float], "newtons"]
 Hardness: TypeAlias = Annotated[str | float, "mallet or Pa"]
 Factor: TypeAlias = Annotated[float, "factor"]
+Box: TypeAlias = Annotated[tuple[float, float, float, float], "box"]
+# What a verb takes for a sound (the sense, a file) and for a mask (an array of shares, a black-and-white picture).
+Audio: TypeAlias = Any
+Mask: TypeAlias = Any
 
 SEEN_PICTURES = 32  # encoded pictures that a system remembers, so that a second click on one is quick
 
@@ -72,6 +77,18 @@ class System:
     def knock(self, photo: Photo | Sequence[Photo], at: Place | Sequence[Place], **settings: Any) -> Hit:
         """Strike a spot of a photo; see `verbs.knock`."""
         return knock(self, photo, at, **settings)
+
+    def hear(self, photo: Photo, **settings: Any) -> Scene:
+        """Hear a place in a photo, or all of it; see `verbs.hear`."""
+        return hear(self, photo, **settings)
+
+    def hear_blocks(self, photo: Photo, **settings: Any) -> Iterator[Sound]:
+        """Hear a photo for as long as one likes; see `verbs.hear_blocks`."""
+        return hear_blocks(self, photo, **settings)
+
+    def locate(self, photo: Photo, sound: Audio) -> Any:
+        """Find where in a photo a sound comes from; see `verbs.locate`."""
+        return locate(self, photo, sound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +219,71 @@ def knock(
     )
 
 
+def hear(
+    system: System,
+    photo: Photo,
+    at: Place | None = None,
+    box: Box | None = None,
+    mask: Mask | None = None,
+    seconds: float = 8.0,
+    seed: int = 0,
+    loop: bool = False,
+    given: Audio | None = None,
+) -> Scene:
+    """Hear a place in a photo, or all of it: every sounding part as a stem, over a bed of ambience.
+
+    With a place the scene has one stem; where the model is not sure that anything sounds there, the stem is silent and
+    the bed plays ambience instead of a guess. `Scene.mix` is the sum. Raises InputError for bad input.
+
+    Args:
+        photo: A photo (JPEG, PNG, WebP).
+        at: A point in it: x,y from 0,0 (top left) to 1,1 (bottom right).
+        box: A rectangle in it: x0,y0,x1,y1.
+        mask: A black-and-white picture that is white where to listen; any size, laid over the whole photo.
+        seconds: Length of the sound.
+        seed: The same seed gives the same sound.
+        loop: Make one period of a sound that repeats without a seam.
+        given: A sound to go on from: it stays as the beginning, and the photo says how it continues.
+    """
+    check_seconds(seconds)
+    model, view, plan, past = _listening(system, photo, at, box, mask, seed, given)
+    if loop and past is not None:
+        raise InputError("A sound that goes on from another does not come round to its own beginning: no loop.")
+    if past is not None:
+        return model.go_on(view, plan, past, seconds)
+    return model.loop(view, plan, seconds) if loop else model.scene(view, plan, seconds)
+
+
+def hear_blocks(
+    system: System,
+    photo: Photo,
+    at: Place | None = None,
+    box: Box | None = None,
+    mask: Mask | None = None,
+    seed: int = 0,
+) -> Iterator[Sound]:
+    """The mix of `hear`, block after block, for as long as one likes; joined they are the same sound."""
+    model, _, plan, _ = _listening(system, photo, at, box, mask, seed, None)
+    for block in model.blocks(plan):
+        yield Sound(block.sum(axis=0, keepdims=True), model.voice.rate)
+
+
+def locate(system: System, photo: Photo, sound: Audio) -> Any:
+    """Find where in a photo a sound would come from.
+
+    What is returned (`bridges.grounding.Found`) has a map `heat` of probabilities, a `region`, and the `confidence`
+    that the photo shows it at all. Raises InputError for bad input, and for a sound that is silent.
+
+    Args:
+        photo: A photo (JPEG, PNG, WebP).
+        sound: A sound (WAV, FLAC, OGG, MP3).
+    """
+    heard = _sound(sound)
+    ((_, seen),) = system.see("locate", [photo])
+    model = system.model("locate")
+    return model.find(seen, model.hear([heard])[0])
+
+
 def load(preset: str = "tiny", *, yes: bool = False, **models: str | Path) -> System:
     """A system: a preset with single verbs' models replaced, `load(knock="runs/mine")`. Reads no weights yet.
 
@@ -227,6 +309,26 @@ def _on_default(verb: Callable[Concatenate[System, P], R]) -> Callable[P, R]:
 
 
 default_knock = _on_default(knock)
+default_hear = _on_default(hear)
+default_hear_blocks = _on_default(hear_blocks)
+default_locate = _on_default(locate)
+
+
+def heard_headline(scene: Scene) -> str:
+    """One line about a scene: how many parts sound and how surely."""
+    if not scene.stems:
+        return "nothing here is known to sound; this is ambience"
+    if not any(stem.sound.samples.any() for stem in scene.stems):
+        return f"not sure that anything sounds here ({scene.stems[0].confidence:.0%}); this is ambience"
+    places = ", ".join(
+        f"{s.region.centre.x:.2f},{s.region.centre.y:.2f} ({s.confidence:.0%} sure)" for s in scene.stems
+    )
+    return f"{len(scene.stems)} sounding {'part' if len(scene.stems) == 1 else 'parts'}, around {places}"
+
+
+def check_seconds(seconds: float) -> None:
+    """InputError for a length that `hear` does not make."""
+    _check_range("seconds", seconds, 0.01, 3600)
 
 
 def headline(told: dict[str, Any]) -> str:
@@ -250,7 +352,72 @@ def _load_knock(folder: Path) -> Any:
     return Knock.load(folder)
 
 
-_LOADERS: dict[str, Callable[[Path], Any]] = {"knock": _load_knock}
+def _load_hear(folder: Path) -> Any:
+    from .bridges.hearing import Hearing
+
+    return Hearing.load(folder)
+
+
+def _load_locate(folder: Path) -> Any:
+    from .bridges.grounding import Locator
+
+    return Locator.load(folder)
+
+
+_LOADERS: dict[str, Callable[[Path], Any]] = {"knock": _load_knock, "hear": _load_hear, "locate": _load_locate}
+
+
+def _listening(
+    system: System, photo: Photo, at: Any, box: Any, mask: Any, seed: int, given: Any
+) -> tuple[Any, Any, Any, Sound | None]:
+    """What `hear` and `hear_blocks` begin with: the model, what it sees, what it is going to play, and from where."""
+    if sum(part is not None for part in (at, box, mask)) > 1:
+        raise InputError("Say where with a point, a box or a mask: one of them.")
+    _check_range("seed", seed, 0, 2**62)
+    spot = None
+    if at is not None:
+        (spot,) = _points(at)
+    elif box is not None:
+        spot = Region.box(*_four(box))
+    past = None if given is None else _sound(given)
+    model = system.model("hear")
+    ((image, view),) = system.see("hear", [photo])
+    if mask is not None:
+        spot = _mask(mask, image)
+    if past is not None and spot is None:
+        spot = Region.whole()
+    return model, view, model.plan(view, spot, seed), past
+
+
+def _four(box: Any) -> tuple[float, float, float, float]:
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        raise InputError(f"A box is (x0, y0, x1, y1), each between 0 and 1; this is {box!r}.")
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return x0, y0, x1, y1
+
+
+def _mask(mask: Mask, image: Image) -> Region:
+    if isinstance(mask, Region):
+        return mask
+    if isinstance(mask, np.ndarray) and mask.ndim == 2:
+        shares = mask.astype(np.float32)
+    else:
+        shares = np.asarray(_image(mask).pixels, np.float32).mean(axis=-1) / 255
+    if shares.shape != (image.height, image.width):
+        warnings.warn(
+            f"The mask has {shares.shape[1]} x {shares.shape[0]} pixels, the photo {image.width} x {image.height}; "
+            "it is laid over all of the photo.",
+            stacklevel=5,
+        )
+    return Region(shares)
+
+
+def _sound(sound: Audio) -> Sound:
+    if isinstance(sound, Sound):
+        return sound
+    if isinstance(sound, (str, Path, bytes)):
+        return media.read_sound(sound)
+    raise InputError(f"A sound is a Sound or a file, not a {type(sound).__name__}.")
 
 
 def _image(photo: Photo) -> Image:

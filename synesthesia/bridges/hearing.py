@@ -1,0 +1,307 @@
+"""Hearing a picture: a place in it → its sound; all of it → a scene of stems over a bed.
+
+`Hearing` is the mapper with what it stands on: a locator, whose eyes see the patches and whose grounding says what
+sounds at all, and a voice, which makes sound of the mapper's latents. Nothing on the way reads or writes a word.
+
+All sound of the mapper is at one loudness (it learned from recordings brought to `LOUDNESS_DB`); how loud a part of a
+scene is follows from how much of the picture it takes. A soft limit on each part and gains that sum to at most one keep
+the mix, which is their plain sum, from clipping, block by block and without knowing what comes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import hub
+from ..codecs.bands import Bands
+from ..encoders.base import Patches
+from ..senses import Image, InputError, Point, Region, Scene, Sound, Stem
+from ..spaces import Features
+from .grounding import Locator, Seen
+from .mapper import TOKENS, Condition, Mapper, MapperConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+LOUDNESS_DB = -23.0  # RMS of the louder half of a training recording's frames, full scale
+BED_DB = -12.0  # of the bed below a stem that fills the picture
+KNEE = 0.6  # of full scale; above it the limit bends
+LEAST_LEFT = 0.02  # of the picture; a smaller rest leads no bed
+FADE = 50  # frames in which a loop's end becomes its beginning
+JOIN_S = 0.05  # cross-fade from a given sound to what goes on from it
+
+Spot = Point | Region
+
+
+@dataclass(frozen=True)
+class HearingConfig:
+    """`locator`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`: the mapper's, see `Mapper.stream`.
+
+    A place whose patches sound with less than `sure` (in [0, 1]) is given ambience instead of a guess.
+    """
+
+    locator: str
+    mapper: MapperConfig
+    steps: int = 6
+    guidance: float = 2.0
+    sure: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A picture that was looked at once."""
+
+    image: Image
+    patches: Patches
+    seen: Seen
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """What a click, a box or a mask led to: the part of the picture that is heard, and how surely it sounds.
+
+    `tokens` lead the mapper; None where nothing is made of it.
+    """
+
+    region: Region
+    confidence: float
+    tokens: torch.Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be heard of a picture: places, what leads the bed (None: no bed), their levels (the bed's last).
+
+    Each part has a seed of its own, counted from `seed`.
+    """
+
+    foci: tuple[Focus, ...]
+    bed: torch.Tensor | None
+    levels: tuple[float, ...]
+    seed: int
+
+
+class Hearing(nn.Module):
+    """`hear/tiny` and its kin."""
+
+    ambience: torch.Tensor
+
+    def __init__(self, config: HearingConfig, locator: Locator) -> None:
+        super().__init__()
+        self.config = config
+        self.locator = locator.requires_grad_(False)
+        self.mapper = Mapper(config.mapper)
+        self.voice = Bands()
+        if config.mapper.source != locator.eyes.dense or config.mapper.target != self.voice.space:
+            raise InputError(
+                f"The mapper reads {config.mapper.source.name} and writes {config.mapper.target.name}; its locator "
+                f"sees {locator.eyes.dense.name} and its voice speaks {self.voice.space.name}."
+            )
+        # What leads the sound where nothing is known to sound: the mean condition of quiet pictures.
+        self.register_buffer("ambience", torch.zeros(TOKENS, config.mapper.width))
+
+    # --- checkpoints ---
+
+    @classmethod
+    def load(cls, reference: str | Path, *, yes: bool = False) -> Hearing:
+        """A checkpoint (see `hub.load_model`) with the locator that it names, ready to use."""
+        config, tensors = hub.load_model(reference, yes=yes)
+        try:
+            told = dict(config["model"])
+            mapper = MapperConfig.from_dict(told.pop("mapper"))
+            model = cls(HearingConfig(mapper=mapper, **told), Locator.load(told["locator"], yes=yes))
+            own = model._own_state()
+            if lacking := sorted(own.keys() ^ tensors.keys()):
+                raise InputError(f"{reference} lacks, or has too many, weights like {lacking[0]}.")
+            model.load_state_dict(
+                {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, strict=False
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{reference} is not a hearing model: {str(error).splitlines()[0]}") from error
+        return model.eval()
+
+    def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
+        """Write a checkpoint folder in half precision; the locator stays where it is."""
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self._own_state().items()}
+        return hub.save_model(folder, {"model": asdict(self.config)}, tensors, card)
+
+    def _own_state(self) -> dict[str, torch.Tensor]:
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("locator.")}
+
+    # --- looking ---
+
+    @torch.inference_mode()
+    def see(self, images: Sequence[Image]) -> list[View]:
+        """Encode pictures, each once; any number of places can be heard afterwards."""
+        patches = self.locator.eyes.see(images)
+        seen = [self.locator.recognise(image, p) for image, p in zip(images, patches, strict=True)]
+        return [View(*parts) for parts in zip(images, patches, seen, strict=True)]
+
+    @torch.inference_mode()
+    def focus(self, view: View, spot: Spot) -> Focus:
+        """Look at a place: what belongs to a point is found by attention; a box or a mask is taken as it is."""
+        mask = point = None
+        if isinstance(spot, Region):
+            share = spot.on(view.patches.rows, view.patches.columns)
+            if not share.any():
+                raise InputError("The mask is empty at the resolution of the eyes: it marks no patch of the picture.")
+            mask = torch.from_numpy(share)[None]
+        else:
+            point = torch.tensor([[spot.x, spot.y]], dtype=torch.float32)
+        dense = Features(view.patches.dense.values[None], view.patches.dense.space)
+        condition = self.mapper.look(dense, mask, point)
+        weights = condition.weights[0].double().numpy()
+        weights = weights / weights.sum()
+        confidence = float((weights * view.seen.sounding).sum())
+        region = spot if isinstance(spot, Region) else Region(np.minimum(weights / weights.max(), 1.0))
+        return Focus(region, confidence, condition.tokens[0])
+
+    def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]:
+        """What the eyes say about a region of each picture: the mean over its patches. For baselines."""
+        out = []
+        for view, region in zip(self.see(images), regions, strict=True):
+            share = region.on(view.patches.rows, view.patches.columns)[..., None]
+            out.append((view.patches.dense.values * share).sum((0, 1)) / share.sum())
+        return np.stack(out)
+
+    # --- sounding ---
+
+    def sure(self, focus: Focus) -> bool:
+        """Whether what is there sounds, as far as the model can tell."""
+        return focus.confidence >= self.config.sure
+
+    def plan(self, view: View, spot: Spot | None, seed: int) -> Plan:
+        """What is to be heard: one place at full level, or every sounding part of the picture over what is left."""
+        if spot is not None:
+            focus = self.focus(view, spot)
+            if self.sure(focus):
+                return Plan((focus,), None, (1.0, 0.0), seed)
+            return Plan((dataclasses.replace(focus, tokens=None),), self.ambience, (0.0, 1.0), seed)
+        found = [self.focus(view, region) for region, _ in self.locator.regions(view.seen)]
+        found = [f for f in found if self.sure(f)]
+        left = np.ones((view.patches.rows, view.patches.columns), np.float32)
+        for f in found:
+            left = np.minimum(left, 1 - f.region.on(*left.shape))
+        bed = self.focus(view, Region(left)).tokens if left.mean() > LEAST_LEFT else None
+        return Plan(tuple(found), self.ambience if bed is None else bed, gains([f.region.area for f in found]), seed)
+
+    def blocks(self, plan: Plan, given: Sound | None = None) -> Iterator[Float[np.ndarray, "parts n"]]:
+        """Blocks of sound for ever, one row for each focus of the plan and the last for the bed, at their levels.
+
+        `given` is a sound to go on from. Joined they are what `scene` gives, sample by sample. The first comes after
+        one block of latents and what the voice looks ahead.
+        """
+        rows, tokens = _voices(plan)
+        condition = Condition(tokens, tokens.new_zeros(len(rows), 1, 1))
+        seeds = [plan.seed + row for row in rows]
+        past = None
+        if given is not None:
+            latents = self.voice.encode(given)
+            past = Features(np.repeat(latents.values[None], len(rows), 0), latents.space)
+        c = self.config
+        running = self.mapper.stream(condition, seeds, steps=c.steps, guidance=c.guidance, given=past)
+        decoders = [self.voice.decoder(seed) for seed in seeds]
+        for block in running:
+            parts = [d.push(Features(row, block.space)) for d, row in zip(decoders, block.values, strict=True)]
+            if len(parts[0]):
+                yield _levelled(plan, rows, parts)
+
+    def scene(self, view: View, plan: Plan, seconds: float, given: Sound | None = None) -> Scene:
+        """So many seconds of what was planned."""
+        n = round(seconds * self.voice.rate)
+        parts, have = [], 0
+        for block in self.blocks(plan, given):
+            parts.append(block)
+            have += block.shape[1]
+            if have >= n:
+                break
+        return self._scene(view, plan, np.concatenate(parts, 1)[:, :n])
+
+    def loop(self, view: View, plan: Plan, seconds: float) -> Scene:
+        """One period of what was planned, which repeats without a seam: its end runs into its beginning."""
+        rows, tokens = _voices(plan)
+        frames = max(2 * FADE, self.voice.frames(seconds))
+        c, seeds = self.config, [plan.seed + row for row in rows]
+        condition = Condition(tokens, tokens.new_zeros(len(rows), 1, 1))
+        latents = self.mapper.generate(condition, frames + FADE, seeds, steps=c.steps, guidance=c.guidance)
+        share = ((np.arange(FADE) + 0.5) / FADE)[:, None]
+        parts = []
+        for values, seed in zip(latents.values, seeds, strict=True):
+            period = values[:frames].copy()
+            period[:FADE] = share * values[:FADE] + (1 - share) * values[frames:]
+            parts.append(self.voice.loop(Features(period.astype(np.float32), latents.space), seed).mono)
+        return self._scene(view, plan, _levelled(plan, rows, parts))
+
+    def go_on(self, view: View, plan: Plan, given: Sound, seconds: float) -> Scene:
+        """The given beginning, and so many seconds after it as the plan has it; a plan of one part."""
+        from ..media import resample
+
+        if not math.isclose(sum(level > 0 for level in plan.levels), 1):
+            raise InputError("To go on from a sound, say which part of the picture it is the sound of.")
+        begun = resample(Sound(given.mono[None], given.rate), self.voice.rate).mono
+        join = min(round(JOIN_S * self.voice.rate), len(begun))
+        scene = self.scene(view, plan, seconds + join / self.voice.rate, given)
+        more = scene.mix.mono
+        # Two sounds that do not know each other add in power.
+        share = np.sin(0.5 * np.pi * (np.arange(join) + 0.5) / max(join, 1)).astype(np.float32)
+        between = begun[len(begun) - join :] * share[::-1] + more[:join] * share
+        whole = np.concatenate([begun[: len(begun) - join], between, more[join:]])
+        rows = np.stack([whole * np.float32(level > 0) for level in plan.levels])
+        return self._scene(view, plan, limited(rows))
+
+    def _scene(self, view: View, plan: Plan, rows: np.ndarray) -> Scene:
+        sounds = [Sound(row[None], self.voice.rate) for row in rows]
+        stems = [Stem(f.region, s, f.confidence) for f, s in zip(plan.foci, sounds, strict=False)]
+        return Scene(view.image, tuple(stems), sounds[-1])
+
+    def sounds(
+        self, images: Sequence[Image], regions: Sequence[Spot], seconds: float, seeds: Sequence[int]
+    ) -> list[Sound]:
+        """What a place in each picture sounds like; ambience where the model is not sure."""
+        return [
+            self.scene(view, self.plan(view, region, seed), seconds).mix
+            for view, region, seed in zip(self.see(images), regions, seeds, strict=True)
+        ]
+
+
+def _voices(plan: Plan) -> tuple[list[int], torch.Tensor]:
+    """Which rows of a plan are heard, and what leads them."""
+    leads = [*(f.tokens for f in plan.foci), plan.bed]
+    rows = [k for k, lead in enumerate(leads) if lead is not None]
+    return rows, torch.stack([lead for lead in leads if lead is not None])
+
+
+def _levelled(plan: Plan, rows: Sequence[int], parts: Sequence[np.ndarray]) -> Float[np.ndarray, "parts n"]:
+    out = np.zeros((len(plan.levels), len(parts[0])), np.float32)
+    for row, part in zip(rows, parts, strict=True):
+        out[row] = limited(part) * np.float32(plan.levels[row])
+    return out
+
+
+def gains(areas: Sequence[float]) -> tuple[float, ...]:
+    """Gains of the stems, by the share of the picture that each takes, and of the bed; they sum to at most one.
+
+    Level follows area as power: half the area is 3 dB less, as of half as many drops, birds or people, or of one thing
+    √2 times as far away.
+    """
+    raw = [math.sqrt(max(area, 1e-3)) for area in areas] + [10 ** (BED_DB / 20)]
+    total = sum(raw)
+    return tuple(g / max(total, 1.0) for g in raw)
+
+
+def limited(samples: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Samples unchanged below `KNEE`, bent towards ±1 above it, with a continuous slope."""
+    over = np.abs(samples) - KNEE
+    bent = KNEE + (1 - KNEE) * np.tanh(np.maximum(over, 0) / (1 - KNEE))
+    return np.where(over > 0, np.copysign(bent, samples), samples).astype(np.float32)
