@@ -7,7 +7,7 @@
 set -eu
 data=$1 teachers=$2 out=${3:-out/knock_tiny}
 export OMP_WAIT_POLICY=PASSIVE
-synesthesia world knock -n 3000 --seed 1 --split train -o "$out/world"
-synesthesia world knock -n 180 --seed 1 --split val -o "$out/validation"
+synesthesia world knock -n 6540 --seed 1 --width 128 --spp 4 --split train -o "$out/world"
+synesthesia world knock -n 180 --seed 1 --width 128 --spp 4 --split val -o "$out/validation"
 synesthesia train knock --world "$out/world" --validation "$out/validation" -o "$out/model" \
     --photos "$data/photos/materials" --teacher "$teachers/mobilenet_v2_1.0_224_quant.tflite"
