@@ -115,9 +115,15 @@ def test_the_peak_lies_between_mean_and_maximum_and_tends_to_the_maximum() -> No
 
 def test_what_makes_no_sound_is_not_looked_at(grounding: Grounding) -> None:
     volume = torch.tensor([0.9, 0.3, 0.1])[None, None, :, None]
-    silent = torch.log(torch.tensor([[1e-12, 1.0, 1.0]]))
+    silent = torch.tensor([[-25.0, 10.0, 10.0]])
     assert grounding.peak(volume, silent).item() < 0.31
-    assert grounding.log_heat(volume[0, 0, :, 0], silent[0]).exp().argmax() == 1
+    assert grounding.heat(volume[0, 0, :, 0], silent[0]).argmax() == 1
+
+
+def test_the_heat_is_the_product_of_sounding_at_all_and_of_sounding_like_that(grounding: Grounding) -> None:
+    cosine, logit = torch.rand(50) * 2 - 1, torch.randn(50) * 3
+    product = (10 * cosine - 5).sigmoid() * logit.sigmoid()  # the scale and offset at the start
+    torch.testing.assert_close(grounding.heat(cosine, logit).sigmoid(), product)
 
 
 def test_sounding_is_a_probability_of_each_patch(grounding: Grounding) -> None:
@@ -255,7 +261,7 @@ def test_weights_of_the_parts_multiply_them(grounding: Grounding) -> None:
 def test_a_certain_patch_costs_a_finite_loss(grounding: Grounding) -> None:
     with torch.no_grad():
         grounding.offset.fill_(200.0)
-        grounding.to_sounding[-1].bias.fill_(200.0)
+        grounding.eye_sounding[-1].bias.fill_(200.0)
     dense, frames, real = data()
     each = torch.arange(3)
     truth = Truth(torch.eye(3, 4).bool(), None, Places(each, each, torch.zeros(3, 4, 5)), torch.zeros(3, 4, 5))
@@ -655,6 +661,9 @@ def test_eyes_and_ears_may_live_elsewhere(tmp_path: Path) -> None:
     made = Locator(config).eval()
     assert made.eyes.dense == encoders.load_eyes(tmp_path / "eyes", device="cpu").dense
     assert {name.split(".")[0] for name, p in made.named_parameters() if p.requires_grad} == {"grounding"}
+    assert made.train().grounding.training
+    assert not any(part.training for encoder in (made.eyes, made.ears) for part in encoder.modules())
+    made.eval()
     loaded = Locator.load(made.save(tmp_path / "m"))
     same(loaded.locate(*picture_and_sound()), made.locate(*picture_and_sound()), 5e-3)
     _, tensors = hub.load_model(tmp_path / "m")
@@ -662,6 +671,13 @@ def test_eyes_and_ears_may_live_elsewhere(tmp_path: Path) -> None:
     save_tiny_eyes(tiny_eyes(config=TINY.eyes).eval(), tmp_path / "eyes")  # other weights at the same place
     with pytest.raises(InputError, match="was trained with the eyes"):
         Locator.load(tmp_path / "m")
+
+
+def test_given_eyes_of_another_size_are_saved_with_that_size(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    eyes = tiny_eyes("given", EyesConfig(96, (4, 8, 8, 16), (1, 1, 1, 1))).eval()
+    made = Locator(TINY, eyes=eyes).eval()
+    same(Locator.load(made.save(tmp_path / "m")).locate(*picture_and_sound()), made.locate(*picture_and_sound()), 5e-3)
 
 
 def test_given_eyes_that_are_not_ours_are_not_saved(learned: Locator, tmp_path: Path) -> None:

@@ -158,12 +158,12 @@ class Grounding(nn.Module):
         h = config.hidden
         self.from_eyes = nn.Sequential(nn.LayerNorm(source.width), nn.Linear(source.width, h))
         self.around = nn.Sequential(*[_Around(h) for _ in range(config.layers)])
-        self.to_shared = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, config.width))
-        self.to_sounding = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, 1))
+        self.eye_vectors = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, config.width))
+        self.eye_sounding = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, 1))
         self.from_ears = nn.Sequential(nn.LayerNorm(target.width), nn.Linear(target.width, h))
         self.whole = _Whole(h)
-        self.to_shared_too = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, config.width))
-        self.to_weight = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, 1))
+        self.ear_vectors = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, config.width))
+        self.ear_weight = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, 1))
         # Of cosines: how fast a difference decides between pairs, and where on a map "yes" begins.
         self.log_contrast = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -176,7 +176,7 @@ class Grounding(nn.Module):
     ) -> tuple[Float[torch.Tensor, "n rows columns heads width"], Float[torch.Tensor, "n rows columns"]]:
         """Of each patch a unit vector for each head, and the logit that it is something that sounds."""
         x = self.around(self.from_eyes(dense))
-        return self._units(self.to_shared(x)), self.to_sounding(x)[..., 0]
+        return self._units(self.eye_vectors(x)), self.eye_sounding(x)[..., 0]
 
     def listen(
         self, frames: Float[torch.Tensor, "m time target"], real: Int[torch.Tensor, " m"]
@@ -187,8 +187,8 @@ class Grounding(nn.Module):
         """
         here = torch.arange(frames.shape[1], device=frames.device) < real[:, None]
         x = self.whole(self.from_ears(frames), here.to(frames.dtype))
-        weight = F.logsigmoid(self.to_weight(x)[..., 0]).masked_fill(~here, -torch.inf).softmax(-1)
-        return self._units(self.to_shared_too(x)), weight
+        weight = F.logsigmoid(self.ear_weight(x)[..., 0]).masked_fill(~here, -torch.inf).softmax(-1)
+        return self._units(self.ear_vectors(x)), weight
 
     def _units(self, x: torch.Tensor) -> torch.Tensor:
         return F.normalize(x.unflatten(-1, (self.config.heads, -1)), dim=-1)
@@ -212,24 +212,26 @@ class Grounding(nn.Module):
         return best
 
     def peak(
-        self, volume: Float[torch.Tensor, "n m patches time"], log_sounding: Float[torch.Tensor, "n patches"]
+        self, volume: Float[torch.Tensor, "n m patches time"], sounding: Float[torch.Tensor, "n patches"]
     ) -> Float[torch.Tensor, "n m time"]:
         """The cosine at the best place of each picture and moment; what does not sound is not looked at.
 
         The mean with weights ∝ P(sounds) × exp(sharpness × cosine): between mean and maximum, unlike a log-sum-exp,
-        and so no larger for large things.
+        and so no larger for large things. `sounding` holds logits.
         """
-        weight = self.config.sharpness * volume + log_sounding[:, None, :, None]
+        weight = self.config.sharpness * volume + F.logsigmoid(sounding)[:, None, :, None]
         return (weight.softmax(2) * volume).sum(2)
 
-    def log_heat(
-        self, similarity: Float[torch.Tensor, "*b patches"], log_sounding: Float[torch.Tensor, "*b patches"]
+    def heat(
+        self, similarity: Float[torch.Tensor, "*b patches"], sounding: Float[torch.Tensor, "*b patches"]
     ) -> Float[torch.Tensor, "*b patches"]:
-        """The log probability that a patch is what makes a sound: it sounds at all, and like that.
+        """The logit that a patch is what makes a sound: it sounds at all, and like that; the two multiply.
 
-        `similarity` is the cosine of patch and sound, mean over time; `log_sounding` the log probability of the former.
+        `similarity` is the cosine of patch and sound, mean over time; `sounding` the logit of the former. Of
+        p = σ(a)·σ(b) the logit is −log(e^−a + e^−b + e^−(a + b)).
         """
-        return F.logsigmoid(self.log_scale.exp() * similarity + self.offset) + log_sounding
+        a, b = -(self.log_scale.exp() * similarity + self.offset), -sounding
+        return -torch.stack([a, b, a + b]).logsumexp(0)
 
     def forward(
         self,
@@ -240,7 +242,7 @@ class Grounding(nn.Module):
         """How well each picture goes with each sound: the cosine at the best place, mean over time."""
         patches, logit = self.look(dense)
         moments, weight = self.listen(frames, real)
-        return (self.peak(self.volume(patches, moments), F.logsigmoid(logit).flatten(1)) * weight).sum(-1)
+        return (self.peak(self.volume(patches, moments), logit.flatten(1)) * weight).sum(-1)
 
     # --- learning ---
 
@@ -260,17 +262,17 @@ class Grounding(nn.Module):
         c = self.config
         patches, logit = self.look(dense)
         moments, weight = self.listen(frames, real)
-        volume, log_sounding = self.volume(patches, moments), F.logsigmoid(logit).flatten(1)
-        scores = (self.peak(volume, log_sounding) * weight).sum(-1) * self.log_contrast.exp().clamp(max=100.0)
+        volume = self.volume(patches, moments)
+        scores = (self.peak(volume, logit.flatten(1)) * weight).sum(-1) * self.log_contrast.exp().clamp(max=100.0)
         turned = None if truth.unknown is None else truth.unknown.T
         contrast = multi_positive(scores, truth.pairs, truth.unknown) + multi_positive(scores.T, truth.pairs.T, turned)
         terms = {"contrast": c.contrast_weight * contrast / 2}
         heat = mass = sounding = scores.new_zeros(())
         if truth.places is not None and len(truth.places.picture):
             similarity = torch.einsum("nmpt,mt->nmp", volume, weight)[truth.places.picture, truth.places.sound]
-            at, mask = log_sounding[truth.places.picture], truth.places.mask.flatten(1)
-            heat = _cross_entropy(self.log_heat(similarity, at), mask)
-            attention = (c.sharpness * similarity + at).log_softmax(-1)
+            here, mask = logit.flatten(1)[truth.places.picture], truth.places.mask.flatten(1)
+            heat = F.binary_cross_entropy_with_logits(self.heat(similarity, here), mask)
+            attention = (c.sharpness * similarity + F.logsigmoid(here)).log_softmax(-1)
             inside = -(attention + mask.clamp(min=1e-6).log()).logsumexp(-1)
             marked = mask.amax(-1) > 0
             mass = (inside * marked).sum() / marked.sum().clamp(min=1)
@@ -280,12 +282,6 @@ class Grounding(nn.Module):
             sounding = (each * known).sum() / known.sum().clamp(min=1)
         terms |= {"heat": c.heat_weight * heat, "mass": c.mass_weight * mass, "sounding": c.sounding_weight * sounding}
         return terms
-
-
-def _cross_entropy(log_p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of a log probability, finite where that is 0."""
-    log_p = log_p.clamp(max=-1e-6)
-    return -(target * log_p + (1 - target) * (-torch.expm1(log_p)).log()).mean()
 
 
 # --- eyes, ears and grounding as one model ---------------------------------------------------------------------------
@@ -385,6 +381,13 @@ class Locator(nn.Module):
         both: dict[str, PatchEncoder | FrameEncoder] = {"eyes": self.eyes, "ears": self.ears}
         return {key: part for key, part in both.items() if isinstance(getattr(self.config, key), str)}
 
+    def train(self, mode: bool = True) -> Locator:
+        """Training mode, but for encoders that the config only refers to."""
+        super().train(mode)
+        for part in self._named().values():
+            part.eval()
+        return self
+
     # --- checkpoints ---
 
     @classmethod
@@ -414,12 +417,18 @@ class Locator(nn.Module):
 
     def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
         """Write a checkpoint folder in half precision."""
-        for key, tower, kind in (("eyes", self.eyes.tower, EyesTower), ("ears", self.ears.tower, FrameEars)):
-            if key not in self._named() and not isinstance(tower, kind):
+        named = self._named()
+        config = self.config
+        for key, tower in (("eyes", self.eyes.tower), ("ears", self.ears.tower)):
+            if key in named:
+                continue
+            if not isinstance(tower, EyesTower | FrameEars):
                 raise InputError(f"These {key} are not our own; let the config say where they are to be found.")
+            sizes = tower.eyes.config if isinstance(tower, EyesTower) else tower.config
+            config = dataclasses.replace(config, **{key: sizes})  # those given may be of other sizes than configured
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in self._own_state().items()}
-        spaces = {key: part.dense.name for key, part in self._named().items()}
-        return hub.save_model(folder, {"model": asdict(self.config), "spaces": spaces}, tensors, card)
+        spaces = {key: part.dense.name for key, part in named.items()}
+        return hub.save_model(folder, {"model": asdict(config), "spaces": spaces}, tensors, card)
 
     def _own_state(self) -> dict[str, torch.Tensor]:
         others = tuple(f"{key}." for key in self._named())
@@ -465,12 +474,12 @@ class Locator(nn.Module):
     def heat(self, seen: Seen, heard: Heard) -> tuple[Float[np.ndarray, "rows columns"], float]:
         """For each patch the probability that it is what makes the sound; the probability that anything here does."""
         frames, weight = self._tensor(heard.frames.require(self.grounding.shared)), self._tensor(heard.weight)
-        log_sounding = self._log_sounding(seen)
-        similarity, score = torch.zeros_like(log_sounding), 0.0
+        sounding = self._sounding(seen)
+        similarity, score = torch.zeros_like(sounding), 0.0
         for part, volume, peak in self._compare(seen, frames):
             similarity += volume @ weight[part]
             score += float(peak @ weight[part])
-        heat = self.grounding.log_heat(similarity, log_sounding).exp().view(seen.sounding.shape)
+        heat = self.grounding.heat(similarity, sounding).sigmoid().view(seen.sounding.shape)
         return heat.cpu().numpy(), self._confidence(score)
 
     @torch.inference_mode()
@@ -493,14 +502,15 @@ class Locator(nn.Module):
         """In blocks of frames: which, their cosines (patches, time), and those at the best places (time,)."""
         heads = (self.config.grounding.heads, -1)
         patches = self._tensor(seen.patches.require(self.grounding.shared)).unflatten(-1, heads)[None]
-        log_sounding = self._log_sounding(seen)[None]
+        sounding = self._sounding(seen)[None]
         for start in range(0, len(frames), FRAMES_AT_ONCE):
             part = slice(start, start + FRAMES_AT_ONCE)
             volume = self.grounding.volume(patches, frames[part].unflatten(-1, heads)[None])
-            yield part, volume[0, 0], self.grounding.peak(volume, log_sounding)[0, 0]
+            yield part, volume[0, 0], self.grounding.peak(volume, sounding)[0, 0]
 
-    def _log_sounding(self, seen: Seen) -> torch.Tensor:
-        return self._tensor(np.log(np.maximum(seen.sounding, np.float32(1e-12)))).flatten()
+    def _sounding(self, seen: Seen) -> torch.Tensor:
+        """The logits, as far as single precision tells a probability from 0 and 1."""
+        return self._tensor(seen.sounding).flatten().logit(1e-6)
 
     def _confidence(self, score: float) -> float:
         slope, offset = self.config.confidence
