@@ -362,10 +362,61 @@ def train_knock(
     return 0
 
 
+def data_fetch(
+    table: tyro.conf.Positional[str],
+    output: _OUT,
+    tier: tyro.conf.UseAppendAction[tuple[Literal["open", "research", "never"], ...]] = (),
+    yes: bool = False,
+) -> int:
+    """Fetch the recordings and photos that a table names from where the public has them; resumes where it was stopped.
+
+    Sizes, licences and tiers are told first, and asked for. Every file is checked against the hash that git gives it.
+    SYNESTHESIA_RAW_HOST names a mirror of the host of raw files.
+
+    Args:
+        table: starter, or a CSV table of your own with its columns.
+        output: The folder for the files.
+        tier: Only this tier (open, research, never); may be given more than once.
+        yes: Agree to the download without being asked.
+    """
+    from .data import fetch as room
+    from .data import table as tables
+
+    got = room.fetch(_table(table), output, tiers=tier or tables.TIERS, yes=yes)
+    print(f"{got.fetched} files came, {got.kept} were there; {len(got.unknown)} rows have no public file.")
+    return 0
+
+
+def data_pack(folder: tyro.conf.Positional[Path], output: _OUT, table: str | None = None) -> int:
+    """Pack photos, recordings and videos into shards to learn from; resumes where it was stopped.
+
+    Without a table, FOLDER holds one folder for each kind of thing, named as you like, with photos, sounds and videos
+    of it (`silent`: photos of what makes no sound), or videos on their own. What is the same recording or photo goes
+    to the same split: train, judge or test.
+
+    Args:
+        folder: The folder of the data.
+        output: The folder for the shards.
+        table: starter, or a CSV table that says what the files in FOLDER are.
+    """
+    from .data import pack as room
+
+    packed = room.pack(folder, output, items=None if table is None else _table(table))
+    print(room.report(packed))
+    return 0
+
+
+def _table(name: str) -> list[Any]:
+    from .data import table as tables
+
+    return tables.starter() if name == "starter" else tables.read(name)
+
+
 # What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock),
     "demo": demo,
+    "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"knock": world_knock},
     "train": {"knock": train_knock},
     "evaluate": {"knock": evaluate_knock},
