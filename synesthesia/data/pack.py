@@ -131,7 +131,7 @@ def pack(folder: str | Path, out: str | Path, *, items: Sequence[Item] | None = 
     paths = tuple(out / name for name in plan)
     counts, packed = _count(paths)
     for source in sources:
-        if (source.file, source.split) not in packed and source.file not in left_out:
+        if source.file not in packed and source.file not in left_out:
             left_out[source.file] = "it gave no example"
     return Packed(paths, counts, tuple(sorted(left_out.items())))
 
@@ -384,8 +384,8 @@ def _reduced(image: Image) -> UInt8[np.ndarray, "h w 3"]:
 # --- counting ---------------------------------------------------------------------------------------------------------
 
 
-def _count(paths: Sequence[Path]) -> tuple[tuple[Count, ...], set[tuple[str, str]]]:
-    """What the shards hold by kind, and the files (with their splits) that gave an example."""
+def _count(paths: Sequence[Path]) -> tuple[tuple[Count, ...], set[str]]:
+    """What the shards hold by kind, and the files that gave an example."""
     seen: dict[str, int] = defaultdict(int)
     heard: dict[str, set[str]] = defaultdict(set)
     filmed: dict[str, set[str]] = defaultdict(set)
@@ -395,7 +395,7 @@ def _count(paths: Sequence[Path]) -> tuple[tuple[Count, ...], set[tuple[str, str
         for example in shards.examples(path, only={"json"}):
             truth = {name: str(value) for name, value in example.truth.items()}
             kind, file = truth["kind"], truth["file"]
-            packed.add((file, truth["split"]))
+            packed.add(file)
             if "scale" not in truth:
                 seen[kind] += 1
                 continue
