@@ -24,10 +24,8 @@ from synesthesia.data import catalogue, clusters
 from synesthesia.data.catalogue import Recording
 from synesthesia.data.table import Item, numbered_split
 from synesthesia.metrics import copies
-from synesthesia.senses import Image
 
 ROOT = Path(__file__).parents[1]
-SAME_PHOTO = 0.98
 TRASHNET_BLOCK = 20  # neighbours show one object; every fifth block is never trained on, as in `evaluate.photos`
 
 
@@ -63,9 +61,8 @@ def photos(folder: Path) -> list[Item]:
     """The photos with clusters and splits; a photo that is also one of the small photos goes where that one goes."""
     items = catalogue.photos(folder)
     single = [item for item in items if item.split != "*"]
-    thumbs = np.stack([_thumb(media.read_image(folder / item.file)) for item in single])
-    same = np.argwhere(np.triu(thumbs @ thumbs.T > SAME_PHOTO, 1))
-    group = clusters.union(len(single), [(int(i), int(j)) for i, j in same])
+    thumbs = np.stack([clusters.thumbnail(media.read_image(folder / item.file)) for item in single])
+    group = clusters.union(len(single), clusters.same_photos(thumbs))
     names = [single[g].file for g in group]
     fixed = _among_small(folder, items, single, thumbs)
     for n, item in enumerate(single):
@@ -84,14 +81,6 @@ def photos(folder: Path) -> list[Item]:
     return [*rows, *(item for item in items if item.split == "*")]
 
 
-def _thumb(image: Image) -> np.ndarray:
-    from PIL import Image as Pil
-
-    grey = np.asarray(Pil.fromarray(np.asarray(image.pixels)).convert("L").resize((16, 16), Pil.Resampling.BOX), float)
-    grey = (grey - grey.mean()).ravel()
-    return grey / max(float(np.linalg.norm(grey)), 1e-9)
-
-
 def _among_small(folder: Path, items: list[Item], single: list[Item], thumbs: np.ndarray) -> dict[int, clusters.Split]:
     """Split of each single photo that is also one of the small photos of its class."""
     fixed: dict[int, clusters.Split] = {}
@@ -102,9 +91,9 @@ def _among_small(folder: Path, items: list[Item], single: list[Item], thumbs: np
             continue
         with zipfile.ZipFile(folder / archive) as file:
             for name in sorted(n for n in file.namelist() if n.startswith(f"{wnid}/{wnid}_")):
-                thumb = _thumb(media.read_image(file.read(name)))
+                thumb = clusters.thumbnail(media.read_image(file.read(name)))
                 for n in mine:
-                    if thumbs[n] @ thumb > SAME_PHOTO:
+                    if thumbs[n] @ thumb > clusters.SAME_PHOTO:
                         fixed[n] = numbered_split(int(name.rsplit("_", 1)[1].removesuffix(".webp")))
     return fixed
 

@@ -486,14 +486,79 @@ def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) 
     return 0
 
 
+def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT) -> int:
+    """Train a locator and a hearing model on photos and recordings; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        eyes: Small eyes: a folder of `synesthesia train eyes`, or hf:user/repo@commit.
+        output: The folder for checkpoints; the last are in locator/ and final/.
+    """
+    from .train import hear as room
+
+    print(room.train(shards, eyes, output))
+    return 0
+
+
+def data_fetch(
+    table: tyro.conf.Positional[str],
+    output: _OUT,
+    tier: tyro.conf.UseAppendAction[tuple[Literal["open", "research", "never"], ...]] = (),
+    yes: bool = False,
+) -> int:
+    """Fetch the recordings and photos that a table names from where the public has them; resumes where it was stopped.
+
+    Sizes, licences and tiers are told first, and asked for. Every file is checked against the hash that git gives it.
+    SYNESTHESIA_RAW_HOST names a mirror of the host of raw files.
+
+    Args:
+        table: starter, or a CSV table of your own with its columns.
+        output: The folder for the files.
+        tier: Only this tier (open, research, never); may be given more than once.
+        yes: Agree to the download without being asked.
+    """
+    from .data import fetch as room
+    from .data import table as tables
+
+    got = room.fetch(_table(table), output, tiers=tier or tables.TIERS, yes=yes)
+    print(f"{got.fetched} files came, {got.kept} were there; {len(got.unknown)} rows have no public file.")
+    return 0
+
+
+def data_pack(folder: tyro.conf.Positional[Path], output: _OUT, table: str | None = None) -> int:
+    """Pack photos, recordings and videos into shards to learn from; resumes where it was stopped.
+
+    Without a table, FOLDER holds one folder for each kind of thing, named as you like, with photos, sounds and videos
+    of it (`silent`: photos of what makes no sound), or videos on their own. What is the same recording or photo goes
+    to the same split: train, judge or test.
+
+    Args:
+        folder: The folder of the data.
+        output: The folder for the shards.
+        table: starter, or a CSV table that says what the files in FOLDER are.
+    """
+    from .data import pack as room
+
+    packed = room.pack(folder, output, items=None if table is None else _table(table))
+    print(room.report(packed))
+    return 0
+
+
+def _table(name: str) -> list[Any]:
+    from .data import table as tables
+
+    return tables.starter() if name == "starter" else tables.read(name)
+
+
 # What stands on the command line; a dictionary is a group. Everything heavy is imported inside the commands.
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "demo": demo,
+    "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"knock": world_knock},
-    "train": {"eyes": train_eyes, "knock": train_knock},
+    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock},
     "evaluate": {"knock": evaluate_knock},
     "bench": {"knock": bench_knock},
     "doctor": doctor,

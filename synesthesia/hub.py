@@ -156,7 +156,7 @@ def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) 
             raise InputError(f"{reference} has no {', '.join(lacking)}.{why}")
         size = sum(sizes.get(name, 0) for name in files)
         licence = (info.card_data or {}).get("license") or "not stated"
-        _agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)
+        agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)
         return Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         settings = ", ".join(
@@ -165,7 +165,8 @@ def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) 
         raise InputError(f"Cannot fetch {reference}: {error} With {settings}.") from error
 
 
-def _agree(what: str, yes: bool) -> None:
+def agree(what: str, yes: bool) -> None:
+    """Say on stderr what a download is, and ask for it unless `yes`; InputError when nobody agrees."""
     print(what, file=sys.stderr)
     if yes:
         return
@@ -289,7 +290,12 @@ def push_to_hub(folder: str | Path, repo: str, *, private: bool = False) -> str:
     return f"hf:{repo}@{commit.oid}"
 
 
-# --- device and seed -------------------------------------------------------------------------------------------------
+# --- cache, device and seed ------------------------------------------------------------------------------------------
+
+
+def cache_folder(what: str) -> Path:
+    """Where results that can be made again are kept, by what they are: SYNESTHESIA_CACHE, else ~/.cache/synesthesia."""
+    return Path(os.environ.get("SYNESTHESIA_CACHE") or Path.home() / ".cache" / "synesthesia") / what
 
 
 def device(name: str | None = None) -> torch.device:

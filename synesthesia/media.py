@@ -13,7 +13,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,10 @@ MAX_SOUND_SAMPLES = 500_000_000  # an hour of stereo at 48 kHz is 346 million
 # What decoders raise on hostile bytes (found by tests/test_media.py); anything else is a bug and stays a traceback.
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, OverflowError, MemoryError,
                   struct.error, zlib.error)  # fmt: skip
+
+
+class MissingExtraError(InputError):
+    """A good file that only an extra of this package can read; the message names the extra."""
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -236,14 +240,7 @@ def _read_soundfile(source: str | Path | bytes) -> Sound:
 
 
 def _read_video_sound(path: Path) -> Sound:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    try:
-        import av
-    except ImportError:
-        raise InputError(
-            f"{path} is a video; reading it needs the extra `video`: pip install 'synesthesia[video]'."
-        ) from None
+    av = _pyav(path)
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -258,6 +255,59 @@ def _read_video_sound(path: Path) -> Sound:
     if not frames:
         raise InputError(f"{path} has no sound.")
     return Sound(np.concatenate(frames, axis=1), rate)
+
+
+def _pyav(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError(
+            f"{path} is a video; reading it needs the extra `video`: pip install 'synesthesia[video]'."
+        ) from None
+    return av
+
+
+def video_pictures(path: str | Path, times: Sequence[float]) -> Iterator[Image]:
+    """The pictures of a video at ascending times in seconds from the beginning of its sound, upright.
+
+    Each is the first picture that is not before its time, or the last of the video. Raises InputError for what is not
+    a video with pictures, for pictures beyond 80 million pixels, and without the extra `video`.
+    """
+    path = Path(path)
+    av = _pyav(path)
+    wanted = list(times)
+    last = None
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path} has no pictures.")
+            stream = container.streams.video[0]
+            begin = _begin(container.streams.audio[0]) if container.streams.audio else _begin(stream)
+            for frame in container.decode(stream):
+                if frame.width * frame.height > MAX_PIXELS:
+                    raise InputError(f"{path} has pictures of {frame.width} × {frame.height} pixels; too many.")
+                last = frame
+                while wanted and frame.time is not None and frame.time - begin >= wanted[0]:
+                    wanted.pop(0)
+                    yield _upright_frame(frame)
+                if not wanted:
+                    return
+            if last is None:
+                raise InputError(f"{path} has no pictures.")
+            for _ in wanted:
+                yield _upright_frame(last)
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{path} cannot be read as a video: {error}.") from error
+
+
+def _begin(stream: Any) -> float:
+    return 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+
+
+def _upright_frame(frame: Any) -> Image:
+    return Image(np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)))
 
 
 def resample(sound: Sound, rate: int) -> Sound:

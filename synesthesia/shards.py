@@ -48,7 +48,7 @@ _BLOCK = 512
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, OverflowError, MemoryError,
                   struct.error, zlib.error)  # fmt: skip
 
-# Stands for a picture that `only` left undecoded: an example always has an image.
+# Stands for a picture that `only` left undecoded or that a recording on its own does not have.
 UNSEEN = Image(np.zeros((1, 1, 3), np.uint8))
 
 
@@ -58,9 +58,10 @@ UNSEEN = Image(np.zeros((1, 1, 3), np.uint8))
 def examples(source: str | Path, only: Collection[str] | None = None) -> Iterator[Example]:
     """The examples of a shard, or of all `*.tar` in a folder in the order of their names.
 
-    `.jpg` is the image, `.json` the truth, `.hitN.flac` the sounds in the order of N. The arrays are those of
-    `.safetensors` and the maps [H, W]: `depth` in metres along the camera's axis (float32, 16-bit values times
-    truth["depth_scale"]), `normal` [H, W, 3] in [-1, 1] (float32), `mask` (uint8).
+    `.jpg` is the image (`UNSEEN` where there is none, beside at least one sound), `.json` the truth, `.hitN.flac` the
+    sounds in the order of N. The arrays are those of `.safetensors` and the maps [H, W]: `depth` in metres along the
+    camera's axis (float32, 16-bit values times truth["depth_scale"]), `normal` [H, W, 3] in [-1, 1] (float32), `mask`
+    (uint8).
 
     `only` names the endings to decode, such as {"jpg", "json", "mask.png"}; others are skipped, which is faster. An
     image left out this way is `UNSEEN`; depth needs the truth, so "depth.png" brings "json" with it.
@@ -262,12 +263,17 @@ def _known(ending: str) -> bool:
     return ending in ENDINGS or _HIT.fullmatch(ending) is not None
 
 
+def _perceived(endings: Iterable[str]) -> bool:
+    """Whether there is anything to see or to hear among the members of an example."""
+    return any(ending == "jpg" or _HIT.fullmatch(ending) for ending in endings)
+
+
 # --- decoding --------------------------------------------------------------------------------------------------------
 
 
 def _decode(key: str, group: Mapping[str, bytes | None], name: str) -> Example:
-    if "jpg" not in group:
-        raise InputError(f"{name} has no picture ({key}.jpg).")
+    if not _perceived(group):
+        raise InputError(f"{name} has no picture ({key}.jpg) and no sound ({key}.hit0.flac).")
 
     def take(ending: str, decode: Callable[[bytes, str], Any], default: Any) -> Any:
         data = group.get(ending)
@@ -415,8 +421,8 @@ def write(path: Path, items: Iterable[tuple[str, dict[str, bytes]]]) -> None:
             keys.add(key)
             if "." in key:
                 raise InputError(f"{path}: the key {key!r} has a dot in it.")
-            if "jpg" not in members:
-                raise InputError(f"{path}: {key!r} has no picture (jpg).")
+            if not _perceived(members):
+                raise InputError(f"{path}: {key!r} has no picture (jpg) and no sound (hit0.flac).")
             if sum(map(len, members.values())) > MAX_GROUP:
                 raise InputError(f"{path}: the members of {key!r} exceed {MAX_GROUP // 2**20} MB together.")
             for ending, data in members.items():

@@ -15,7 +15,7 @@ from synesthesia.bridges.hearing import BED_DB, KNEE, Hearing, HearingConfig, ga
 from synesthesia.bridges.mapper import MapperConfig
 from synesthesia.codecs.bands import Bands
 from synesthesia.encoders.vision import EyesConfig
-from synesthesia.senses import Image, InputError, Point, Region, Sound
+from synesthesia.senses import Image, InputError, Point, Sound
 
 SECONDS = 1.6
 

@@ -119,6 +119,16 @@ def test_a_folder_is_read_in_the_order_of_names_without_files_being_written(tmp_
     assert [example.key for example in read(tmp_path)] == ["a", "b", "c"]
 
 
+def test_a_recording_needs_no_picture(shard: Path) -> None:
+    shards.write(shard, [("a", {"json": b"{}", "hit0.flac": MEMBERS["hit0.flac"]}), ("b", {"jpg": MEMBERS["jpg"]})])
+    heard, seen = read(shard)
+    assert heard.image is shards.UNSEEN
+    np.testing.assert_allclose(heard.sounds[0].samples, HITS[0].samples, atol=1 / 2**15)
+    assert (seen.image.width, seen.sounds) == (SIDE, ())
+    (left, _) = shards.examples(shard, only={"json"})
+    assert (left.image, left.sounds) == (shards.UNSEEN, ())
+
+
 def test_an_interrupted_write_leaves_the_old_shard(shard: Path) -> None:
     shards.write(shard, [("old", MEMBERS)])
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from .. import hub
 from ..encoders import load_ears, load_eyes
 from ..encoders.audio import FrameEars, FrameEarsConfig, tiny_ears
-from ..encoders.base import FrameEncoder, PatchEncoder
+from ..encoders.base import FrameEncoder, PatchEncoder, Patches
 from ..encoders.vision import EyesConfig, EyesTower, tiny_eyes
 from ..senses import Image, InputError, Region, Sound
 from ..spaces import Features, Space
@@ -439,13 +439,15 @@ class Locator(nn.Module):
     @torch.inference_mode()
     def see(self, images: Sequence[Image]) -> list[Seen]:
         """Encode pictures; any number of sounds can be looked for in them afterwards."""
-        out = []
-        for image, patches in zip(images, self.eyes.see(images), strict=True):
-            dense = self._tensor(patches.dense.require(self.grounding.source))
-            vectors, logit = self.grounding.look(dense[None])
-            shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
-            out.append(Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height))
-        return out
+        return [self.recognise(image, p) for image, p in zip(images, self.eyes.see(images), strict=True)]
+
+    @torch.inference_mode()
+    def recognise(self, image: Image, patches: Patches) -> Seen:
+        """`see` for a picture that these eyes have seen already."""
+        dense = self._tensor(patches.dense.require(self.grounding.source))
+        vectors, logit = self.grounding.look(dense[None])
+        shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
+        return Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height)
 
     @torch.inference_mode()
     def hear(self, sounds: Sequence[Sound]) -> list[Heard]:

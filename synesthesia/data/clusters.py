@@ -1,7 +1,7 @@
 """Which files are one recording, and which split each recording goes to.
 
 Two files of one recording in two splits would let a model be measured on what it was trained on. Files are joined when
-their catalogue says so and when they sound the same at some lag.
+their catalogue says so and when they sound the same at some lag; photos when they look the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..metrics import copies
+from ..senses import Image
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -21,6 +22,7 @@ Split = Literal["train", "judge", "test"]
 SPLITS: tuple[Split, ...] = ("train", "judge", "test")
 SAME_MOVEMENT = 0.95
 SAME_DB = 3.0
+SAME_PHOTO = 0.98
 
 
 def near_duplicates(prints: Sequence[Float[np.ndarray, "_ bands"]]) -> Iterator[tuple[int, int]]:
@@ -44,6 +46,22 @@ def near_duplicates(prints: Sequence[Float[np.ndarray, "_ bands"]]) -> Iterator[
         for i in np.flatnonzero(np.logical_or.reduceat(same.any(axis=1), starts)):
             if i != j:
                 yield int(i), j
+
+
+def thumbnail(image: Image) -> Float[np.ndarray, " 256"]:
+    """A photo as 16 × 16 area-averaged grey values, centred, of unit norm; one without any contrast is zero."""
+    from PIL import Image as Pil
+
+    grey = np.asarray(Pil.fromarray(np.asarray(image.pixels)).convert("L").resize((16, 16), Pil.Resampling.BOX), float)
+    grey = (grey - grey.mean()).ravel()
+    return grey / max(float(np.linalg.norm(grey)), 1e-9)
+
+
+def same_photos(thumbs: Float[np.ndarray, "n 256"]) -> Iterator[tuple[int, int]]:
+    """Pairs i < j of photos whose thumbnails correlate above `SAME_PHOTO`."""
+    for i, one in enumerate(thumbs):
+        for j in np.flatnonzero(thumbs[i + 1 :] @ one > SAME_PHOTO):
+            yield i, i + 1 + int(j)
 
 
 def union(count: int, pairs: Iterator[tuple[int, int]] | Sequence[tuple[int, int]]) -> list[int]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .. import shards
+from .. import hub, shards
 from ..physics.materials import COATINGS, GROUPS, MATERIALS, Material, blend
 from ..physics.modes import Modes, solve
 from ..physics.shapes import FAMILIES, Shape, invented
@@ -160,7 +160,7 @@ def families(split: str) -> tuple[str, ...]:
 
 def cache_folder() -> Path:
     """Where finite-element solutions are kept: SYNESTHESIA_CACHE, else ~/.cache/synesthesia."""
-    return Path(os.environ.get("SYNESTHESIA_CACHE") or Path.home() / ".cache" / "synesthesia") / "modes"
+    return hub.cache_folder("modes")
 
 
 # --- objects -------------------------------------------------------------------------------------------------------
