@@ -225,7 +225,7 @@ def test_an_unreachable_host_is_named_with_its_override(
     monkeypatch.setenv(fetch.HOST_VARIABLE, host.base + "/elsewhere")
     with pytest.raises(InputError, match=r"127\.0\.0\.1 gives no files: HTTP 404"):
         bring(tmp_path)
-    for nonsense in ("mirror.example", "file:///etc", "https://", "https://a b", "ftp://a"):
+    for nonsense in ("mirror.example", "file:///etc", "https://", "https://a b", "https://me:secret@a", "ftp://a"):
         monkeypatch.setenv(fetch.HOST_VARIABLE, nonsense)
         with pytest.raises(InputError, match="has to be an address"):
             bring(tmp_path)

@@ -281,6 +281,16 @@ def test_a_table_says_kind_split_cluster_and_tier(tmp_path: Path) -> None:
         pack.pack(home, tmp_path / "none", items=items[4:], progress=False)
 
 
+def test_a_table_of_nothing_but_broken_files_gives_no_example(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.ogg").write_bytes(b"OggS nothing")
+    result = pack.pack(tmp_path / "data", tmp_path / "out", items=[row("a.ogg", "sound", "train")], progress=False)
+    assert result.counts == ()
+    assert [file for file, _ in result.left_out] == ["a.ogg"]
+    assert "left out: a.ogg" in pack.report(result)
+    assert not list(shards.examples(tmp_path / "out"))
+
+
 @pytest.mark.data
 def test_real_rows_of_the_starter_table(tmp_path: Path) -> None:
     gulls = [i for i in data.starter() if i.kind == "gull"]

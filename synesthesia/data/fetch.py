@@ -109,7 +109,7 @@ def fetch(
 def host() -> str:
     """Where files are fetched from: SYNESTHESIA_RAW_HOST, else GitHub's host of raw files. InputError for nonsense."""
     base = (os.environ.get(HOST_VARIABLE) or HOST).rstrip("/")
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", base):
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", base):
         raise InputError(f"{HOST_VARIABLE} has to be an address such as {HOST}, not {base!r}.")
     return base
 

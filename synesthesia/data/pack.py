@@ -77,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Count:
-    """What the shards hold of a kind: photos, recordings and videos by file, and clusters of what sounds by split."""
+    """What the shards hold of a kind: photos, files of recordings and of videos, clusters of what sounds by split."""
 
     kind: str
     photos: int
@@ -138,7 +138,7 @@ def pack(folder: str | Path, out: str | Path, *, items: Sequence[Item] | None = 
 
 def report(packed: Packed) -> str:
     """What was packed, kind by kind, as a table of text, and what each kind lacks."""
-    width = max(len(count.kind) for count in packed.counts)
+    width = max((len(count.kind) for count in packed.counts), default=4)
     lines = [f"{'kind':{width}}  photos  recordings  videos  clusters: {'  '.join(SPLITS)}"]
     for count in packed.counts:
         by_split = "  ".join(f"{count.clusters.get(split, 0):{len(split)}}" for split in SPLITS)
