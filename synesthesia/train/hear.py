@@ -23,6 +23,7 @@ from ..codecs.bands import HOP, RATE, Bands
 from ..encoders import load_eyes
 from ..encoders.base import FrameEncoder
 from ..encoders.vision import EyesTower
+from ..metrics.localisation import best_threshold, fit_confidence
 from ..senses import InputError
 from .hear_data import Lessons, Pairing, collages, read
 from .loop import LoopConfig, fit
@@ -166,59 +167,39 @@ def truth_of(seen: Seen, rng: np.random.Generator) -> Truth:
     )
 
 
-THRESHOLDS = np.linspace(0.1, 0.9, 17)
-
-
 @torch.inference_mode()
 def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, collages_seen: int = 120) -> Locator:
     """Choose, on recordings and photos that taught nothing, where a map is cut and what a score is worth."""
     pictures, rng, g = Pictures(lessons, run), np.random.default_rng([run.seed, 23]), torch.Generator().manual_seed(23)
     frames = round(run.seconds * RATE / HOP)
-    good = np.zeros(len(THRESHOLDS))
-    scores, matches, sounding, truth = [], [], [], []
-    tower = model.eyes.tower
+    heats, masks, scores, matches, sounding, truth = [], [], [], [], [], []
     for _ in range(0, collages_seen, run.pictures):
         seen = pictures.draw(rng, g, run.pictures, run.parts)
-        waves = lessons.sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 0.0))
-        dense, real = heard(model.ears, waves)
-        patches, logit = model.grounding.look(patches_of(tower, seen.x))
+        dense, real = heard(
+            model.ears, lessons.sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 0.0))
+        )
+        patches, logit = model.grounding.look(patches_of(model.eyes.tower, seen.x))
         moments, weight = model.grounding.listen(dense, real)
         volume, log_sounding = model.grounding.volume(patches, moments), F.logsigmoid(logit).flatten(1)
         scores.append((model.grounding.peak(volume, log_sounding) * weight).sum(-1).flatten().numpy())
         matches.append((seen.kinds.ravel()[None, None] == seen.kinds[:, :, None]).any(1).ravel())
         sounding.append(logit.sigmoid().flatten().numpy())
-        truth.append(seen.masks.sum(1).flatten().numpy() > 0.5)
+        truth.append(seen.masks.sum(1).flatten().numpy())
         similarity = torch.einsum("nmpt,mt->nmp", volume, weight)
         for i in range(len(seen.x)):
             for k in range(run.parts):
                 heat = model.grounding.log_heat(similarity[i, i * run.parts + k], log_sounding[i]).exp()
-                mask = seen.masks[i, k].flatten() > 0.5
-                for t, level in enumerate(THRESHOLDS):
-                    cut = heat >= level * heat.max()
-                    good[t] += float((cut & mask).sum() / (cut | mask).sum().clamp_min(1)) >= 0.5
-    s, m = np.concatenate(scores), np.concatenate(matches)
-    p, q = np.concatenate(sounding), np.concatenate(truth)
-    right = [float(((p >= level) == q).mean()) for level in THRESHOLDS]
+                heats.append((heat / heat.max()).view_as(seen.masks[i, k]).numpy())
+                masks.append(seen.masks[i, k].numpy())
+    every = [np.concatenate(part)[None] for part in (sounding, truth)]
     model.config = dataclasses.replace(
         model.config,
-        threshold=float(THRESHOLDS[good.argmax()]),
-        confidence=_logistic(s, m),
-        sounding=float(THRESHOLDS[int(np.argmax(right))]),
+        threshold=best_threshold(heats, masks),
+        confidence=fit_confidence(np.concatenate(scores), np.concatenate(matches)),
+        sounding=best_threshold(every[:1], every[1:]),
     )
-    print(f"thresholds {model.config}")
+    print(f"threshold {model.config.threshold}, sounding {model.config.sounding}, confidence {model.config.confidence}")
     return model
-
-
-def _logistic(score: np.ndarray, match: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of P(match | score), both sides counted alike however rare; Newton's method, a little ridge."""
-    x = np.stack([score, np.ones_like(score)], 1)
-    weight = np.where(match, 0.5 / max(match.mean(), 1e-6), 0.5 / max(1 - match.mean(), 1e-6))
-    w = np.array([1.0, 0.0])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
-        slope = x.T @ (weight * (p - match)) + 1e-3 * w
-        w -= np.linalg.solve((x * (weight * p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(2), slope)
-    return float(w[0]), float(w[1])
 
 
 def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun) -> Hearing:
