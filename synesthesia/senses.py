@@ -249,8 +249,8 @@ class Scene:
     @property
     def mix(self) -> Sound:
         """The sum of the stems and the bed."""
-        total = np.sum([self.bed.samples, *(stem.sound.samples for stem in self.stems)], axis=0, dtype=np.float32)
-        return Sound(total, self.bed.rate)
+        parts = np.stack([self.bed.samples, *(stem.sound.samples for stem in self.stems)])
+        return Sound(parts.sum(axis=0, dtype=np.float32), self.bed.rate)
 
 
 @dataclass(frozen=True, eq=False)

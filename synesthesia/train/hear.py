@@ -41,6 +41,7 @@ class HearRun:
     pictures: int = 12
     parts: int = 2
     seconds: float = 2.0
+    moments: int = 12
     sequences: int = 14
     frames: int = 384
     size: int = 160
@@ -135,7 +136,10 @@ def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun) -
         waves = sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 4.0))
         mixed = waves.unflatten(0, seen.kinds.shape).sum(1)
         dense, real = heard(model.ears, torch.cat([waves, mixed]))
-        return model.grounding.loss(patches_of(tower, seen.x), dense, real, truth_of(seen, rng))
+        # A few moments of each sound will do for its mean.
+        few = torch.rand(dense.shape[:2], generator=g).argsort(1)[:, : run.moments]
+        dense = dense.gather(1, few[..., None].expand(-1, -1, dense.shape[-1]))
+        return model.grounding.loss(patches_of(tower, seen.x), dense, real.clamp(max=run.moments), truth_of(seen, rng))
 
     trained = nn.ModuleList([model.ears, model.grounding])
     fit(trained, loss, LoopConfig(run.locate_steps, 2e-3, seed=run.seed), out / "locate")
@@ -180,15 +184,15 @@ def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, collages_seen
         )
         patches, logit = model.grounding.look(patches_of(model.eyes.tower, seen.x))
         moments, weight = model.grounding.listen(dense, real)
-        volume, log_sounding = model.grounding.volume(patches, moments), F.logsigmoid(logit).flatten(1)
-        scores.append((model.grounding.peak(volume, log_sounding) * weight).sum(-1).flatten().numpy())
+        volume = model.grounding.volume(patches, moments)
+        scores.append((model.grounding.peak(volume, logit.flatten(1)) * weight).sum(-1).flatten().numpy())
         matches.append((seen.kinds.ravel()[None, None] == seen.kinds[:, :, None]).any(1).ravel())
         sounding.append(logit.sigmoid().flatten().numpy())
         truth.append(seen.masks.sum(1).flatten().numpy())
         similarity = torch.einsum("nmpt,mt->nmp", volume, weight)
         for i in range(len(seen.x)):
             for k in range(run.parts):
-                heat = model.grounding.log_heat(similarity[i, i * run.parts + k], log_sounding[i]).exp()
+                heat = model.grounding.heat(similarity[i, i * run.parts + k], logit[i].flatten()).sigmoid()
                 heats.append((heat / heat.max()).view_as(seen.masks[i, k]).numpy())
                 masks.append(seen.masks[i, k].numpy())
     every = [np.concatenate(part)[None] for part in (sounding, truth)]
