@@ -176,6 +176,32 @@ def test_the_velocity_is_the_one_along_which_that_gaussian_flows() -> None:
     torch.testing.assert_close(x, mean + head.grain.repeat(2) * z, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("spread", [0.1, 0.2, 0.3, 0.5, 1.0, 2.0])
+def test_four_steps_keep_the_spread_of_what_is_not_grain(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that says exactly the μ that belongs to N(0, spread²), which no grain of 0.2 explains (closed form)."""
+    mapper = Mapper(config())
+    head = mapper.head
+    head.grain.fill_(0.2)
+    run = head.begin(mapper.look(torch.zeros(1, 1, 1, 6)).tokens, 4, 1.0)
+
+    def exact(x: torch.Tensor, told: object, t: float, attends: object) -> torch.Tensor:
+        when = torch.tensor([t])
+        velocity = (t * spread**2 - (1 - t)) / ((1 - t) ** 2 + (t * spread) ** 2) * x
+        slope = head.velocity(torch.zeros_like(x), torch.ones_like(x), when)
+        return (velocity - head.velocity(x, torch.zeros_like(x), when)) / slope
+
+    monkeypatch.setattr(run, "_say", exact)
+    monkeypatch.setattr(run, "_changes", run._times[:-1])
+    noise = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(0))
+    kept = run.draw(noise) / noise / spread
+    torch.testing.assert_close(kept, kept.mean().expand_as(kept), msg="the same share of all noise")
+    assert 0.97 < float(kept.mean()) < 1.26
+    euler = math.prod(
+        1 + 0.25 * (t * spread**2 - (1 - t)) / ((1 - t) ** 2 + (t * spread) ** 2) for t in (0, 0.25, 0.5, 0.75)
+    )
+    assert abs(euler) / spread < 0.75
+
+
 def test_grain_is_what_neighbours_do_not_tell() -> None:
     """White noise is all grain, a slow wave has none; the least width is kept all the same."""
     mapper = Mapper(config())

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -502,6 +502,8 @@ class _Blocks(nn.Module):
     is the same network with nothing in the noise's place, at time 0, where v = μ.
     """
 
+    grain: torch.Tensor  # s of each channel, in standard deviations
+
     def __init__(self, config: MapperConfig) -> None:
         super().__init__()
         d, token = config.width, config.fold * config.target.width
@@ -512,13 +514,13 @@ class _Blocks(nn.Module):
         self.condition = nn.Linear(TOKENS * d, d)
         self.time = nn.Sequential(nn.Linear(16, d), nn.SiLU(), nn.Linear(d, d))
         # One map from time and condition for all layers, and an offset for each (Chen et al., PixArt-α, 2024, §2.3).
-        self.change = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
+        changes = nn.Linear(d, 6 * d)
+        self.change = nn.Sequential(nn.SiLU(), changes)
         self.offsets = nn.Parameter(torch.zeros(config.layers, 6, d))
         self.nothing = nn.Parameter(torch.randn(d) * 0.02)  # stands for the condition where there is none
-        self.grain: torch.Tensor  # s of each channel
         self.register_buffer("grain", torch.ones(config.target.width))
         self.layers = nn.ModuleList(_Layer(d, config.dropout) for _ in range(config.layers))
-        for last in (self.leave, self.change[1]):
+        for last in (self.leave, changes):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
@@ -580,7 +582,7 @@ class _Blocks(nn.Module):
         return frames.reshape(len(frames), -1, self.tokens, self.config.fold * frames.shape[-1])
 
     def changes(self, told: torch.Tensor, t: torch.Tensor) -> list[Sequence[torch.Tensor]]:
-        """For each layer its six changes; `told` (…, width), `t` (…). Scales are told as their distance from one."""
+        """For each layer its six changes (…, width); `told` (…, width), `t` (…)."""
         angle = math.pi * 2.0 ** torch.arange(8, device=t.device) * t[..., None]
         time = self.time(torch.cat([angle.sin(), angle.cos()], -1))
         change = self.change(told + time).unflatten(-1, (6, -1))
@@ -668,10 +670,10 @@ class _BlocksRun(_Run):
 
             def attended(qkv: torch.Tensor) -> torch.Tensor:
                 (_, k), v = head.split(qkv)
-                joined = (
-                    torch.cat(pair, 2)[:, :, -self._most :].contiguous() for pair in zip(past, (k, v), strict=True)
+                keys, values = (
+                    torch.cat(pair, 2)[:, :, -self._most :].contiguous() for pair in ((past[0], k), (past[1], v))
                 )
-                pasts.append((next(joined), next(joined)))
+                pasts.append((keys, values))
                 return attend(qkv)
 
             return attended
@@ -726,7 +728,7 @@ def _noise(seed: int, number: int, shape: tuple[int, int]) -> Float[np.ndarray, 
 
 
 @contextmanager
-def _still(mapper: Mapper) -> Iterator[None]:
+def _still(mapper: Mapper) -> Generator[None, None, None]:
     """Without gradients and, in the middle of training too, without dropout."""
     training = mapper.training
     if training:
