@@ -199,7 +199,9 @@ def test_the_commands(checkpoint: Path, photo: Image, tmp_path: Path, capsys: py
     assert cli.main(found) == 0
     assert '"confidence"' in capsys.readouterr().out
     assert media.read_image(tmp_path / "h.png").pixels.shape == photo.pixels.shape
-    assert cli.main(["hear", picture, "--at", "2,2", "-o", wav, *model]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["hear", picture, "--at", "2,2", "-o", wav, *model])
+    assert cli.main(["hear", picture, "--box", "0.5,0,0.5,1", "-o", wav, *model]) == 2
 
 
 def test_a_long_sound_is_written_as_it_is_made(

@@ -51,7 +51,7 @@ class HearingConfig:
 
     locator: str
     mapper: MapperConfig
-    steps: int = 6
+    steps: int = 4
     guidance: float = 2.0
     sure: float = 0.5
 

@@ -219,7 +219,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun) -> H
     ambience = np.array([lessons.kinds.index(name) for name in run.ambience])
     rng = np.random.default_rng([run.seed, 30])
     some = sounds.latents_at(*pictures.sounding(rng, np.repeat(pictures.kinds, 12), run.frames, 1.5))
-    model.mapper.fit_scale(some.flatten(0, 1))
+    model.mapper.fit_scale(some)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 31, step])
