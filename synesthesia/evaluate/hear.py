@@ -14,7 +14,7 @@ What is measured, each with its 95 % bootstrap interval over photos:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ def read(folder: Path, split: str, most_photos: int, quiet: bool = False) -> Hel
             elif cluster not in heard:  # one take of a recording speaks for it
                 heard.add(cluster)
                 sound = example.sounds[0]
-                sounds[kind].append(Sound(sound.samples * np.float32(example.truth.get("scale", 1.0)), sound.rate))
+                sounds[kind].append(Sound(sound.samples * np.float32(str(example.truth.get("scale", 1.0))), sound.rate))
     for found in photos.values():
         found.sort(key=lambda photo: (-min(photo[2].width, photo[2].height), photo[0]))
         del found[most_photos:]
@@ -84,7 +84,7 @@ def library(model: Maker, train: Held) -> Library:
     return Library(features, tuple(k for k, _ in photos), {k: train.sounds[k] for k in kinds})
 
 
-def shots_of(test: Held, known: Sequence[str]) -> list[Shot]:
+def shots_of(test: Held, known: Collection[str]) -> list[Shot]:
     """Every held-out photo of a kind that has held-out recordings, asked about as a whole."""
     return [
         Shot(key, image, Region.whole(), kind, cluster)
@@ -122,8 +122,9 @@ def pair_up(shots: Sequence[Shot], n: int, seed: int) -> list[tuple[Shot, Shot]]
     pairs = []
     for _ in range(n):
         a, b = rng.choice(len(kinds), 2, replace=False)
-        pairs.append(tuple(by_kind[kinds[i]][rng.integers(len(by_kind[kinds[i]]))] for i in (a, b)))
-    return pairs  # type: ignore[return-value]
+        one, other = (by_kind[kinds[i]][rng.integers(len(by_kind[kinds[i]]))] for i in (a, b))
+        pairs.append((one, other))
+    return pairs
 
 
 def side_by_side(a: Image, b: Image) -> tuple[Image, Region, Region]:
@@ -165,7 +166,7 @@ def evaluate(model: Maker, voice: Voice, folder: Path, judge: Path, seed: int = 
     ear = Ear(judge)
     train, test = read(folder, "train", MOST_LEARNED), read(folder, "test", MOST_PHOTOS)
     known = library(model, train)
-    shots = shots_of(test, known.recordings.keys())  # type: ignore[arg-type]
+    shots = shots_of(test, known.recordings.keys())
     if not shots:
         raise InputError(f"{folder} has no held-out photos of kinds with training and held-out recordings.")
     rows, told = all_rows(model, shots, known, test.sounds, voice, SECONDS, seed)
@@ -229,7 +230,7 @@ def evaluate_locator(model: Any, folder: Path, seed: int = 0, pairs: int = 200) 
     `model` is a `bridges.grounding.Locator`, or anything with its `see`, `hear`, `find` and `match`.
     """
     test = read(folder, "test", MOST_PHOTOS)
-    shots = shots_of(test, test.sounds.keys())  # type: ignore[arg-type]
+    shots = shots_of(test, test.sounds.keys())
     drawn = pair_up(shots, pairs, seed)
     ious, hits, objects, centre = [], [], [], []
     for i, (a, b) in enumerate(drawn):
@@ -264,7 +265,7 @@ def _retrieval(model: Any, shots: Sequence[Shot], test: Held, seed: int) -> dict
     right: dict[str, list[float]] = defaultdict(list)
     for _ in range(10):
         photos = [rng.choice([i for i, s in enumerate(shots) if s.kind == k]) for k in kinds]
-        sounds = [excerpt(test.sounds[k][rng.integers(len(test.sounds[k]))], SECONDS / 2, seed) for k in kinds]
+        sounds = [excerpt(test.sounds[k][int(rng.integers(len(test.sounds[k])))], SECONDS / 2, seed) for k in kinds]
         score = model.match(model.see([shots[i].image for i in photos]), model.hear(sounds))
         for way, table in (("sound_to_photo", score.T), ("photo_to_sound", score)):
             rank = (table > np.diag(score)[:, None]).sum(axis=1)

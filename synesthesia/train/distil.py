@@ -70,7 +70,7 @@ def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     return x.clamp_(0, 1)
 
 
-def crops(pictures: Sequence[np.ndarray], rng: np.random.Generator, count: int, size: int) -> torch.Tensor:
+def crops(pictures: Sequence[np.ndarray] | np.ndarray, rng: np.random.Generator, count: int, size: int) -> torch.Tensor:
     """`count` random parts (a sixth to all) of square `pictures` (n, side, side, 3), as (count, 3, size, size)."""
     rows = rng.integers(len(pictures), size=count)
     zoom = np.sqrt(rng.uniform(0.16, 1.0, count))
@@ -114,7 +114,7 @@ class Distiller(nn.Module):
 
 
 def lessons(
-    pictures: Sequence[np.ndarray], rng: np.random.Generator, g: torch.Generator, count: int, size: int
+    pictures: Sequence[np.ndarray] | np.ndarray, rng: np.random.Generator, g: torch.Generator, count: int, size: int
 ) -> torch.Tensor:
     """`count` new pictures to learn from (count, 3, size, size): crops in other colours, half mixed with another."""
     x = jitter(crops(pictures, rng, count, size), g)
@@ -124,7 +124,7 @@ def lessons(
 
 def distil(
     teacher: Teacher,
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray] | np.ndarray,
     config: EyesConfig,
     loop: LoopConfig,
     batch: int,

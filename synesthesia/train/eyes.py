@@ -54,7 +54,7 @@ def photos(folder: Path) -> Iterator[np.ndarray]:
         w, h = picture.size
         side = min(w, h)
         box = ((w - side) // 2, (h - side) // 2, (w + side) // 2, (h + side) // 2)
-        yield np.asarray(picture.resize((SIDES[0],) * 2, Pil.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+        yield np.asarray(picture.resize((SIDES[0], SIDES[0]), Pil.Resampling.BICUBIC, box=box, reducing_gap=3.0))
     for archive in sorted((folder / "photos").glob("*.zip")):
         with zipfile.ZipFile(archive) as file:
             for info in sorted(file.infolist(), key=lambda i: i.filename):
@@ -63,7 +63,7 @@ def photos(folder: Path) -> Iterator[np.ndarray]:
                     continue
                 if data.numbered_split(int(number)) == "train" and info.file_size <= media.MAX_PICTURE_BYTES:
                     with Pil.open(io.BytesIO(file.read(info))) as little:
-                        yield np.asarray(little.convert("RGB").resize((SIDES[1],) * 2))
+                        yield np.asarray(little.convert("RGB").resize((SIDES[1], SIDES[1])))
 
 
 def train(folder: Path, teacher: Path, out: Path, run: EyesRun | None = None) -> Path:

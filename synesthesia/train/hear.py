@@ -21,7 +21,7 @@ from ..bridges.hearing import LOUDNESS_DB, Hearing, HearingConfig
 from ..bridges.mapper import Condition, MapperConfig, attention_loss
 from ..codecs.bands import HOP, RATE, Bands
 from ..encoders import load_eyes
-from ..encoders.base import FrameEncoder
+from ..encoders.base import Eyesight, FrameEncoder
 from ..encoders.vision import EyesTower
 from ..metrics.localisation import best_threshold, fit_confidence
 from ..senses import InputError
@@ -114,7 +114,7 @@ def heard(ears: FrameEncoder, waves: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 
 @torch.inference_mode()
-def patches_of(tower: EyesTower, x: torch.Tensor) -> torch.Tensor:
+def patches_of(tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
     """Patches of pictures by eyes that are not trained."""
     return tower(x.contiguous(memory_format=torch.channels_last))[0].clone()
 

@@ -253,7 +253,7 @@ class Teaching:
 
     teacher: Teacher
     student: Distiller
-    pictures: Sequence[np.ndarray]
+    pictures: Sequence[np.ndarray] | np.ndarray
     count: int
 
 
