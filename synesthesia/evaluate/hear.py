@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,13 @@ SECONDS = 8.0
 MOST_PHOTOS = 12  # of a kind that are asked about, and …
 MOST_LEARNED = 60  # … of a kind that the baselines look at
 SIDE = 224  # of a collage
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Who says how much of each kind is in a sound, clearest first: `ear.Ear`, or anything that hears like it."""
+
+    def kinds(self, sound: Sound) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +151,7 @@ def side_by_side(a: Image, b: Image) -> tuple[Image, Region, Region]:
     return Image(np.clip(pixels, 0, 255).astype(np.uint8)), Region(mask.copy()), Region(1 - mask)
 
 
-def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Ear, seed: int) -> Estimate:
+def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Listener, seed: int) -> Estimate:
     """How often the judge hears more of a kind in the sound of its own place than in that of the other place."""
     images, regions, kinds = [], [], []
     for a, b in pairs:

@@ -34,7 +34,10 @@ QUIET_DB = -12.0  # what is heard where nothing sounds, below what sounds
 
 @dataclass(frozen=True)
 class HearRun:
-    """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos."""
+    """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos.
+
+    `checked` collages of the split judge fix the thresholds.
+    """
 
     locate_steps: int = 1500
     hear_steps: int = 2000
@@ -46,6 +49,7 @@ class HearRun:
     frames: int = 384
     size: int = 160
     little: float = 0.5
+    checked: int = 120
     ambience: tuple[str, ...] = ("wind",)
     seed: int = 0
 
@@ -113,10 +117,10 @@ def heard(ears: FrameEncoder, waves: torch.Tensor) -> tuple[torch.Tensor, torch.
     return dense, torch.full((len(waves),), dense.shape[1])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def patches_of(tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
     """Patches of pictures by eyes that are not trained."""
-    return tower(x.contiguous(memory_format=torch.channels_last))[0].clone()
+    return tower(x.contiguous(memory_format=torch.channels_last))[0]
 
 
 def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun) -> Locator:
@@ -172,12 +176,12 @@ def truth_of(seen: Seen, rng: np.random.Generator) -> Truth:
 
 
 @torch.inference_mode()
-def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, collages_seen: int = 120) -> Locator:
+def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun) -> Locator:
     """Choose, on recordings and photos that taught nothing, where a map is cut and what a score is worth."""
     pictures, rng, g = Pictures(lessons, run), np.random.default_rng([run.seed, 23]), torch.Generator().manual_seed(23)
     frames = round(run.seconds * RATE / HOP)
     heats, masks, scores, matches, sounding, truth = [], [], [], [], [], []
-    for _ in range(0, collages_seen, run.pictures):
+    for _ in range(0, run.checked, run.pictures):
         seen = pictures.draw(rng, g, run.pictures, run.parts)
         dense, real = heard(
             model.ears, lessons.sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 0.0))

@@ -1,0 +1,223 @@
+"""The training of hear and locate, end to end on a world of two kinds: red hums low, green hisses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pil
+
+from synesthesia import data, media
+from synesthesia.bridges.grounding import Locator
+from synesthesia.bridges.hearing import Hearing
+from synesthesia.codecs.bands import Bands
+from synesthesia.data.pack import pack
+from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
+from synesthesia.evaluate import hear as protocols
+from synesthesia.evaluate.hear_rows import Library, Neighbour, excerpt, noise_like
+from synesthesia.senses import Image, Point, Sound
+from synesthesia.train.eyes import photos
+from synesthesia.train.hear import HearRun, Pictures, resampled, train, truth_of
+from synesthesia.train.hear_data import read
+
+RATE = 32_000
+DATA = Path(__file__).parents[2] / "shared" / "data"
+RUN = HearRun(
+    checked=6,
+    locate_steps=2,
+    hear_steps=2,
+    pictures=3,
+    seconds=1.0,
+    moments=6,
+    sequences=4,
+    frames=192,
+    size=64,
+    ambience=("wind",),
+)
+
+
+def _photo(rng: np.random.Generator, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.clip(np.array(colour) + rng.normal(0, 25, (120, 120, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(0)
+    t = np.arange(2 * RATE) / RATE
+    for kind, colour in (
+        ("hum", (200, 30, 30)),
+        ("hiss", (30, 200, 30)),
+        ("wind", (30, 30, 200)),
+        ("silent", (120,) * 3),
+    ):
+        (folder / kind).mkdir()
+        for k in range(12):
+            Pil.fromarray(_photo(rng, colour)).save(folder / kind / f"{k}.png")
+            if kind != "silent":
+                noise = rng.standard_normal(len(t)) * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 9) * t))
+                wave = (
+                    0.2 * np.sin(2 * np.pi * rng.uniform(150, 200) * t) + 0.01 * noise if kind == "hum" else 0.1 * noise
+                )
+                media.write_sound(folder / kind / f"{k}.wav", Sound(wave.astype(np.float32)[None], RATE))
+    out = tmp_path_factory.mktemp("shards")
+    pack(folder, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    save_tiny_eyes(tiny_eyes(config=EyesConfig(64, (8, 8, 16, 16), (1, 1, 1, 1))), out / "eyes")
+    train(shards, out / "eyes", out, RUN)
+    return out
+
+
+def test_a_run_leaves_two_models_that_work(trained: Path) -> None:
+    model = Hearing.load(trained / "final")
+    assert model.config.locator == str(trained / "locator")
+    assert float(model.ambience.abs().sum()) > 0
+    image = Image(_photo(np.random.default_rng(1), (200, 30, 30)))
+    sound = model.sounds([image], [Point(0.5, 0.5)], 0.5, [0])[0]
+    assert sound.seconds == 0.5
+    found = Locator.load(trained / "locator").locate(image, sound if sound.samples.any() else excerpt(sound, 0.5, 0))
+    assert 0 <= found.confidence <= 1
+
+
+def test_a_run_again_is_the_same(trained: Path, shards: Path, tmp_path: Path) -> None:
+    train(shards, trained / "eyes", tmp_path, RUN)
+    for name in ("locator", "final"):
+        a, b = ((folder / name / "model.safetensors").read_bytes() for folder in (trained, tmp_path))
+        assert a == b
+
+
+def test_what_is_known_about_collages(shards: Path) -> None:
+    lessons = read(shards, "train")
+    pictures = Pictures(lessons, RUN)
+    g = torch.Generator().manual_seed(0)
+    seen = pictures.draw(np.random.default_rng(0), g, 5, 2)
+    truth = truth_of(seen, np.random.default_rng(0))
+    assert truth.places is not None
+    assert (seen.kinds[:, 0] != seen.kinds[:, 1]).all()
+    flat = seen.kinds.ravel()
+    for i in range(5):
+        assert truth.pairs[i, : len(flat)].tolist() == [bool(k in seen.kinds[i]) for k in flat]
+        assert truth.pairs[i, len(flat) :].tolist() == [j == i for j in range(5)]
+    where = {
+        (int(p), int(s)): m for p, s, m in zip(truth.places.picture, truth.places.sound, truth.places.mask, strict=True)
+    }
+    for i in range(5):
+        for k in range(2):  # each part's own sound is at the part
+            assert torch.equal(where[i, 2 * i + k], seen.masks[i, k])
+    for (i, j), mask in where.items():  # what nothing in the picture makes is nowhere
+        assert bool(mask.any()) == bool(flat[j] in seen.kinds[i])
+
+
+def test_recordings_come_at_one_loudness(shards: Path) -> None:
+    lessons = read(shards, "train")
+    pictures = Pictures(lessons, RUN)
+    index, gain = pictures.sounding(np.random.default_rng(0), np.repeat(pictures.kinds, 4), 200, 0.0)
+    waves = lessons.sounds.waves_at(index, gain)
+    level = 10 * np.log10((waves**2).mean(1).numpy())
+    assert np.abs(level + 23).max() < 2.5
+
+
+def test_resampling_keeps_a_tone() -> None:
+    at, wanted = (np.sin(2 * np.pi * 440 * np.arange(rate) / rate) for rate in (RATE, 24_000))
+    out = resampled(torch.from_numpy(at.astype(np.float32))[None], 24_000)
+    assert out.shape == (1, 24_000)
+    assert np.allclose(out[0].numpy(), wanted, atol=1e-4)
+
+
+class _Ear:
+    """Hears hums by their level below 400 Hz."""
+
+    def kinds(self, sound: Sound) -> dict[str, float]:
+        power = np.abs(np.fft.rfft(sound.mono)) ** 2 + 1e-9
+        low = float(power[: round(400 * sound.seconds)].sum() / power.sum())
+        scores = {"hum": low, "hiss": 1 - low, "wind": 0.3 * (1 - low)}
+        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+
+class _Perfect:
+    """Knows red from green."""
+
+    def patches(self, images: list[Image], regions: list) -> np.ndarray:
+        raise NotImplementedError
+
+    def sounds(self, images: list[Image], regions: list, seconds: float, seeds: list[int]) -> list[Sound]:
+        t = np.arange(round(seconds * RATE)) / RATE
+        out = []
+        for image, region, seed in zip(images, regions, seeds, strict=True):
+            weight = region.on(image.height, image.width)[..., None]
+            red, green, _ = (image.pixels * weight).sum((0, 1)) / weight.sum()
+            noise = np.random.default_rng(seed).standard_normal(len(t))
+            wave = np.sin(2 * np.pi * 170 * t) if red > green else noise
+            out.append(Sound(0.1 * wave.astype(np.float32)[None].clip(-9, 9), RATE))
+        return out
+
+
+def test_selectivity_of_one_who_knows_and_of_one_who_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(protocols, "SECONDS", 0.5)
+    shots = [
+        protocols.Shot(f"{kind}{k}", Image(_photo(rng, colour)), protocols.Region.whole(), kind, f"{kind}{k}")
+        for kind, colour in (("hum", (200, 30, 30)), ("hiss", (30, 200, 30))) for k in range(3)
+    ]  # fmt: skip
+    pairs = protocols.pair_up(shots, 6, 0)
+    assert all(a.kind != b.kind for a, b in pairs)
+    assert protocols.selectivity(_Perfect(), pairs, _Ear(), 0).value == 1.0
+
+    class Blind(_Perfect):
+        def sounds(self, images: list[Image], regions: list, seconds: float, seeds: list[int]) -> list[Sound]:
+            return super().sounds(images, [protocols.Region.whole()] * len(images), seconds, [0] * len(images))
+
+    assert protocols.selectivity(Blind(), pairs, _Ear(), 0).value == 0.0  # never *more* of the own kind
+
+
+def test_halves_of_a_pair_cover_it_once() -> None:
+    rng = np.random.default_rng(0)
+    image, here, there = protocols.side_by_side(*(Image(_photo(rng, c)) for c in ((200, 0, 0), (0, 200, 0))))
+    assert np.allclose(here.mask + there.mask, 1)
+    assert here.centre.x < 0.3 < 0.7 < there.centre.x
+    left, right = (image.pixels[:, s].mean((0, 1)) for s in (slice(0, 100), slice(-100, None)))
+    assert left[0] > left[1]
+    assert right[1] > right[0]
+
+
+def test_a_neighbour_speaks_with_a_recording_of_its_kind() -> None:
+    t = np.arange(RATE) / RATE
+    tone = Sound(0.3 * np.sin(2 * np.pi * 500 * t).astype(np.float32)[None], RATE)
+    hiss = Sound(0.1 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)[None], RATE)
+    library = Library(np.eye(2, dtype=np.float32), ("tone", "hiss"), {"tone": [tone], "hiss": [hiss]})
+    neighbour = Neighbour(library, Bands())
+    looks = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    assert neighbour.kinds(looks) == ["tone", "hiss"]
+    spectra = [np.abs(np.fft.rfft(s.mono)) ** 2 for s in neighbour.sounds(looks, 1.0, [0, 1])]
+    shares = [float(s[450:550].sum() / s.sum()) for s in spectra]
+    assert shares[0] > 0.8
+    assert shares[1] < 0.2
+
+
+def test_excerpts_and_noise() -> None:
+    sound = Sound(np.arange(100, dtype=np.float32)[None] / 100, 100)
+    assert excerpt(sound, 2.5, 0).samples.shape == (1, 250)
+    part = excerpt(sound, 0.3, 1).mono
+    assert np.allclose(np.diff(part), 0.01)
+    noise = noise_like(Sound(np.full((1, 100), 0.1), 100), 10.0, 1000, 0)
+    assert np.sqrt((noise.mono**2).mean()) == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.mark.data
+def test_eyes_never_see_what_is_measured() -> None:
+    held = [
+        i
+        for i in data.starter()
+        if i.sense == "photo" and i.split in ("judge", "test") and i.file.startswith("photos/")
+    ]
+    assert held
+    count = sum(1 for p in photos(DATA) if len(p) == 208)
+    every = sum(1 for _ in (DATA / "photos").rglob("*.jpg"))
+    assert count <= every - len(held)
