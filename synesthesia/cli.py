@@ -270,6 +270,41 @@ def world_knock(
     return 0
 
 
+def world_scenes(
+    output: _OUT,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    split: str = "train",
+    collages: Path | None = None,
+    workers: int | None = None,
+    side: int = 224,
+    seconds: float = 5.0,
+) -> int:
+    """Make scenes of several sources of known place, mask and sound, as shards: drawn places, or collages of photos.
+
+    Resumes where it was stopped; the same seed gives the same bytes whatever the number of workers.
+
+    Args:
+        output: The folder for the shards.
+        n: How many scenes.
+        seed: The same seed makes the same scenes.
+        split: train, val or test (other combinations of parameters); of collages, the split of what they are made from.
+        collages: A folder of shards of photos and of sounds, to be pasted and mixed instead of drawn and synthesised.
+        workers: Processes to use; by default one per core.
+        side: Side of the square pictures in pixels.
+        seconds: Length of the sounds.
+    """
+    if collages is None:
+        from .worlds import scenes
+
+        scenes.generate(n, seed, output, split=split, workers=workers, side=side, seconds=seconds)
+    else:
+        from .worlds import collages as room
+
+        room.generate_collages(collages, n, seed, output, split=split, workers=workers, side=side, seconds=seconds)
+    return 0
+
+
 def evaluate_knock(
     world: Path,
     train_world: Path,
@@ -366,7 +401,7 @@ def train_knock(
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock),
     "demo": demo,
-    "world": {"knock": world_knock},
+    "world": {"knock": world_knock, "scenes": world_scenes},
     "train": {"knock": train_knock},
     "evaluate": {"knock": evaluate_knock},
     "bench": {"knock": bench_knock},
