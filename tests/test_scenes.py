@@ -208,6 +208,14 @@ def test_a_given_region_is_what_is_cut_out() -> None:
     assert made.truth["sources"][0]["level_dbfs"] is None  # type: ignore[index]
 
 
+def test_photos_that_would_not_be_seen_are_refused() -> None:
+    faint = Region(np.full((8, 8), 0.3))
+    with pytest.raises(InputError, match="cannot be pasted"):
+        collages.collage(np.random.default_rng(0), [(RED, faint)], [None], GREY, ["c"], side=32, seconds=0.5)
+    with pytest.raises(InputError, match="Each photo needs"):
+        collages.collage(np.random.default_rng(0), [(RED, None)], [], GREY, ["c"])
+
+
 def test_a_short_sound_is_not_louder_than_a_long_one() -> None:
     rng = np.random.default_rng(0)
     short = collages._excerpt(rng, tone(500, 0.25), RATE, -20.0)

@@ -31,6 +31,7 @@ LEVEL_DB = (-30.0, -12.0)  # of full scale, RMS
 BED_DB = (15.0, 40.0)  # dB SPL, that is about 79 to 54 dB below a full-scale sound's RMS
 SOUND_SECONDS = 60.0  # of a recording, so much is looked at
 PER_SHARD = 32
+TRIES = 200
 
 Rng = np.random.Generator
 
@@ -58,10 +59,12 @@ def collage(
     if not photos or not len(photos) == len(sounds) == len(kinds):
         raise InputError(f"Each photo needs its sound and its kind: {len(photos)}, {len(sounds)} and {len(kinds)}.")
     scenes.check(1, 0, None, side, seconds, 1)
-    while True:
+    for _ in range(TRIES):
         light, masks = _picture(rng, photos, background, side)
         if scenes.seen(masks):
             break
+    else:
+        raise InputError("These photos cannot be pasted so that all are seen; are their regions very faint or thin?")
     n = round(seconds * RATE)
     stems, levels = [], []
     for sound in sounds:

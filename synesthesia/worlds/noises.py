@@ -224,7 +224,7 @@ def _fire(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.ndarr
     )
     crackle = tick + 0.6 * _scatter(n, start, grain.astype(np.float32))
     # The roar's power goes with the heat, as size^(5/2); crackles add up by their number.
-    return 0.012 * (size / 0.5) ** 1.25 * roar + 0.0035 * hiss + 0.11 * (size / 0.5) ** 0.2 * crackle
+    return 0.012 * (size / 0.5) ** 1.25 * roar + 0.0035 * hiss + 0.18 * (size / 0.5) ** 0.2 * crackle
 
 
 def _rain(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.ndarray:
@@ -283,7 +283,7 @@ def _sea(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.ndarra
         swell[0] += (size * up(since, rise) * np.exp(-np.maximum(since + 0.1 * period, 0) / (0.16 * period))).sum(0)
         swell[1] += (size * up(since - 0.05 * period, 0.6 * rise) * np.exp(-late / (0.2 * period))).sum(0)
         swell[2] += (size * up(since - 0.15 * period, rise) * np.exp(-late / (0.36 * period))).sum(0)
-    swell = [np.interp(np.arange(n) / rate, t, 0.05 + row) for row in swell]
+    swell = [np.interp(np.arange(n) / rate, t, 0.025 + row) for row in swell]
     fizz = np.abs(1 + 0.3 * _slow(rng, n, rate, 0.05, 1.0))
     return np.asarray(low * swell[0] + 0.75 * body * swell[1] + 0.32 * foam * fizz * swell[2])
 
@@ -315,27 +315,33 @@ def _wind(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.ndarr
     """Gusts that tune twigs and shake leaves.
 
     The speed wanders by a quarter (turbulence near the ground) over 20 m / U seconds. Twigs sing at Strouhal's 0.2 U/d
-    (d of 3 to 30 mm, so a broad band whose pitch follows the gust); pressure goes as U² (Strasberg 1988, J. Acoust.
+    (d of 1 to 12 mm, so a broad band whose pitch follows the gust); pressure goes as U² (Strasberg 1988, J. Acoust.
     Soc. Am. 83, 544). Leaves rustle the more, the more there are and the stronger the gust (Fégeant 1999, Acustica 85,
     228 and 241).
     """
     speed, leaves = p["speed_m_s"], p["tree_density"]
     gust = np.clip(1 + 0.25 * _slow(rng, n, rate, 20 / speed, 2) + 0.06 * _slow(rng, n, rate, 5 / speed, 2), 0.2, 2.2)
-    low, rows = 0.2 * speed / 0.030, []
+    low, rows = 0.2 * speed / 0.020, []
     for k in range(4):  # bands whose strength moves upwards in a gust
         hz = low * 2.2**k
         rows.append(_coloured(rng, n, rate, _band(0.8 * hz, 1.25 * hz, 3, 3)) * gust ** (1.3 + 0.6 * k) * (0.6**k))
     sough = np.sum(rows, axis=0)
+    song = np.zeros(n, np.float32)
+    for d in np.exp(rng.uniform(math.log(2e-3), math.log(6e-3), 3)):  # a few twigs sing alone, in and out of tune
+        phase = np.cumsum(0.2 * speed / d * gust * (1 + 0.01 * _slow(rng, n, rate, 0.03))) * (2 * np.pi / rate)
+        song += np.sin(phase).astype(np.float32) * np.exp(1.1 * _slow(rng, n, rate, 0.8)) * gust**2
     rumble = _coloured(rng, n, rate, _band(25, 90, 2, 1.6)) * gust**2
     rustle = _coloured(rng, n, rate, _band(1300, 5000, 1.6, 1.4)) * gust**2.6 * np.exp(0.25 * _slow(rng, n, rate, 0.06))
     start = _times(rng, n, rate, min(900.0, 500 * leaves * (speed / 8) ** 1.2))
     hz = np.exp(rng.normal(math.log(4200), 0.35, len(start))).clip(1500, 11_000)
     tick = _rings(rng, n, rate, start, hz, 600 + 0.2 * hz, rng.exponential(1.0, len(start)) * gust[start.clip(0)] ** 2)
-    return _pieces((1.0, sough), (0.3, rumble), (0.4 * math.sqrt(leaves), rustle), (0.05 * math.sqrt(leaves), tick))
+    return _pieces(
+        (1.0, sough), (0.12, song), (0.12, rumble), (0.4 * math.sqrt(leaves), rustle), (0.05 * math.sqrt(leaves), tick)
+    )
 
 
 def _thunder(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.ndarray:
-    """A channel of hundreds of short segments, each an N-wave that arrives when its distance says.
+    """A channel of thousands of short segments, each an N-wave that arrives when its distance says.
 
     String of pearls (Few 1969, J. Geophys. Res. 74, 6926): the wave of a segment has its peak at 0.63 c √(p₀/E), E the
     energy per metre. A near channel claps, a far one only rumbles: its segments' delays spread, its treble is lost in
@@ -343,34 +349,33 @@ def _thunder(p: Parameters, n: int, rate: int, rng: Rng, metres: float) -> np.nd
     """
     energy = p["energy_j_m"]
     peak_hz = float(np.clip(0.63 * SPEED_OF_SOUND * math.sqrt(101_325 / energy), 20, 900))
-    count = 420
+    count = 3000
     climb = np.linspace(0, 1, count)
     height = 1500 * climb + 60
-    walk = np.cumsum(rng.normal(0, 34, (2, count)), axis=1) + rng.normal(0, 500, (2, 1)) * np.clip(climb - 0.4, 0, 1)
+    walk = np.cumsum(rng.normal(0, 13, (2, count)), axis=1) + rng.normal(0, 500, (2, 1)) * np.clip(climb - 0.4, 0, 1)
     away = np.sqrt((metres + walk[0]) ** 2 + walk[1] ** 2 + height**2)
     delay = (away - away.min()) / SPEED_OF_SOUND
-    bursts = np.convolve(rng.normal(0, 1, count + 24), np.hanning(25) / math.sqrt(9.0), "valid")
+    bursts = np.convolve(rng.normal(0, 1, count + 180), np.hanning(181) / math.sqrt(67.5), "valid")
     gain = away.min() / away * np.exp(1.1 * bursts + rng.normal(0, 0.5, count))
     start = (delay * rate).astype(int) + int(0.05 * rate)
-    echoes = 900
+    echoes = 6000
     from_where = rng.integers(0, count, echoes)
     late = rng.exponential(1.6, echoes)
     start = np.concatenate([start, start[from_where] + (late * rate).astype(int)])
     gain = np.concatenate([gain, 0.32 * gain[from_where] * np.exp(-late / 2.2) * rng.normal(0, 1, echoes)])
-    branch = rng.random(len(gain)) < 0.06
-    gain = np.where(branch, 2.6 * gain, gain)
     inside = start < n
     impulses = np.bincount(start[inside], gain[inside], minlength=n)[:n]
-    # An N-wave that lasts 1.1 / peak: + to −, straight, with its sharp edges rounded over 5 m/10 km of air.
-    length = max(8, int(1.1 / peak_hz * rate))
-    shape = np.linspace(1, -1, length) * np.minimum(1, np.arange(1, length + 1)[::-1] / (0.15 * length))
+    # An N-wave that lasts 1.1 / peak: from + straight to −; its edges are rounded, as they are after a way through air.
+    length = max(16, int(1.1 / peak_hz * rate))
+    edge = np.minimum(1, np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1)) / (0.12 * length))
+    shape = np.linspace(1, -1, length) * edge
     size = _fast(n + length)
     wave = np.fft.irfft(np.fft.rfft(impulses, size) * np.fft.rfft(shape, size), size)[:n]
     rumble = _coloured(rng, n, rate, _band(35, peak_hz, 1, 1.2))
     t = np.arange(n) / rate - 0.05
-    tail = np.clip(t / 0.4, 0, 1) * np.exp(-np.maximum(t, 0) / 2.6) * np.exp(0.45 * _slow(rng, n, rate, 0.5))
+    tail = np.clip(t / 0.4, 0, 1) * np.exp(-np.maximum(t, 0) / 2.6) * np.exp(0.7 * _slow(rng, n, rate, 0.4))
     loudest = float(np.sqrt(np.mean(wave**2)))
-    return (wave + 0.35 * loudest * tail * rumble).astype(np.float32)
+    return (wave + 0.7 * loudest * tail * rumble).astype(np.float32)
 
 
 def _rain_energy(rate_mm_h: float) -> float:
