@@ -380,6 +380,41 @@ def world_knock(
     return 0
 
 
+def world_scenes(
+    output: _OUT,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    split: str = "train",
+    collages: Path | None = None,
+    workers: int | None = None,
+    side: int = 224,
+    seconds: float = 5.0,
+) -> int:
+    """Make scenes of several sources of known place, mask and sound, as shards: drawn places, or collages of photos.
+
+    Resumes where it was stopped; the same seed gives the same bytes whatever the number of workers.
+
+    Args:
+        output: The folder for the shards.
+        n: How many scenes.
+        seed: The same seed makes the same scenes.
+        split: train, val or test (other combinations of parameters); of collages, the split of what they are made from.
+        collages: A folder of shards of photos and of sounds, to be pasted and mixed instead of drawn and synthesised.
+        workers: Processes to use; by default one per core.
+        side: Side of the square pictures in pixels.
+        seconds: Length of the sounds.
+    """
+    if collages is None:
+        from .worlds import scenes
+
+        scenes.generate(n, seed, output, split=split, workers=workers, side=side, seconds=seconds)
+    else:
+        from .worlds import collages as room
+
+        room.generate_collages(collages, n, seed, output, split=split, workers=workers, side=side, seconds=seconds)
+    return 0
+
+
 def evaluate_knock(
     world: Path,
     train_world: Path,
@@ -432,6 +467,62 @@ def evaluate_knock(
         bench=timings,
     )
     print(f"{len(result['table'])} figures in {output}/report.json; listen in {output}/page.html")
+    return 0
+
+
+def evaluate_hear(
+    shards: tyro.conf.Positional[Path],
+    judge: Path,
+    output: _OUT = Path("hear.json"),
+    model: str = "hear/tiny",
+    pairs: int = 100,
+    seed: int = 0,
+) -> int:
+    """Measure a hearing model on held-out photos and recordings, beside all that it must beat.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        judge: A folder with yamnet.tflite and yamnet_class_map.csv (needs the wheel ai-edge-litert).
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        pairs: How many pairs of photos of two kinds.
+        seed: The same seed draws the same pairs and sounds.
+    """
+    from .bridges.hearing import Hearing
+    from .evaluate import hear as room
+
+    media.check_writable(output)
+    loaded = Hearing.load(model)
+    result = room.evaluate(loaded, loaded.voice, shards, judge, seed, pairs)
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.told(result))
+    return 0
+
+
+def evaluate_locate(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT = Path("locate.json"),
+    model: str = "locate/tiny",
+    pairs: int = 200,
+    seed: int = 0,
+) -> int:
+    """Measure a locator on held-out photos and recordings: where in a pair of photos is this sound, and which is which.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        pairs: How many pairs of photos of two kinds.
+        seed: The same seed draws the same pairs and sounds.
+    """
+    from .bridges.grounding import Locator
+    from .evaluate import hear as room
+
+    media.check_writable(output)
+    result = room.evaluate_locator(Locator.load(model), shards, seed, pairs)
+    text = json_format.dumps(result, indent=1)
+    media.write_bytes(output, text.encode())
+    print(text)
     return 0
 
 
@@ -557,9 +648,9 @@ COMMANDS: dict[str, Any] = {
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
-    "world": {"knock": world_knock},
+    "world": {"knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock},
-    "evaluate": {"knock": evaluate_knock},
+    "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate},
     "bench": {"knock": bench_knock},
     "doctor": doctor,
 }

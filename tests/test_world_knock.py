@@ -18,7 +18,7 @@ from synesthesia.physics.materials import GROUPS, MATERIALS
 from synesthesia.physics.modes import Modes
 from synesthesia.physics.shapes import FAMILIES, Shape
 from synesthesia.senses import Example, InputError
-from synesthesia.worlds import knock, looks, render
+from synesthesia.worlds import knock, looks, making, render
 from synesthesia.worlds.render import Camera, Maps
 
 # One shape; several objects of it; a shard for each picture.
@@ -367,7 +367,7 @@ def test_textures_tile_and_noise_has_unit_spread() -> None:
 
 
 def _ticks(path: str) -> None:
-    knock._leave_with_parent()
+    making._leave_with_parent()
     while True:
         with Path(path).open("a") as file:
             file.write(".")
