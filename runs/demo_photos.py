@@ -21,9 +21,9 @@ from synesthesia.worlds import knock
 # Name → split and item of a world with this seed; the first is the one that out/knock.wav is made from.
 SEED = 4242
 SCENES = {
-    "copper_bell": ("families", 2),
-    "wooden_bowl": ("val", 12),
-    "glass_bowl": ("val", 21),
+    "brass_bell": ("families", 4),
+    "wooden_bowl": ("val", 14),
+    "ceramic_bowl": ("val", 21),
 }
 WIDTH, SAMPLES = 320, 40
 
