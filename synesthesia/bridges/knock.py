@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 LINES = 32  # spectral lines (doublets merged) that are predicted
 CODES = 16  # entries of the material codebook
 KINDS = 24  # components of the mixture in which the matter token is read out
-NEAR = 0.7  # how far apart (standardised matter) two components are that support each other when one is chosen
 # Frequencies in Hz at which the losses that neither the material nor the support explains (coating, radiation) are
 # predicted.
 ANCHORS = np.geomspace(50.0, 16000.0, 9)
@@ -310,7 +309,7 @@ class Thinker(nn.Module):
         direction = F.normalize(self.code(t["matter"]), dim=-1)
         kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
         means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
-        best = self._crowded(kinds[..., 0]).argmax(-1)
+        best = kinds[..., 0].argmax(-1)
         log_size, log_wall = body[:, 0] - 1.5, body[:, 2] - 3.0
         # Thin things sound lower, as a power of the wall between 0 (a solid) and 1 (a plate, a shell).
         known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())
@@ -338,11 +337,6 @@ class Thinker(nn.Module):
             "body_token": t["body"],
             "belongs": belongs,
         }
-
-    def _crowded(self, kind: torch.Tensor) -> torch.Tensor:
-        """How likely the truth is near each component: a metal that may be any of six metals is still a metal."""
-        near = torch.exp(-0.5 * (torch.cdist(self.centres, self.centres) / NEAR).square())
-        return kind.softmax(-1) @ near
 
 
 def given_vector(n: int, aspect: Any, size_m: Any = None, wall_m: Any = None, support: Any = None) -> torch.Tensor:

@@ -278,11 +278,11 @@ class KnockRun:
     world_steps: int = 1600
     unlabelled_steps: int = 200
     photo_steps: int = 500
-    code_steps: int = 400
+    code_steps: int = 800
     pictures: int = 28
     clicks: int = 2
     lessons: int = 12
-    photos: int = 12
+    photos: int = 24
     size: int = 128
     small: int = 96
     seed: int = 0
