@@ -164,14 +164,3 @@ def test_dense_losses_vanish_for_the_truth_and_not_for_another() -> None:
     turned[:, 2] = -1.0
     assert helpers.dense_loss(maps, turned, kind)["geometry8"] > 0.5
     assert helpers.dense_loss(maps, truth, kind.roll(1, 1))["matter16"] > 1.0
-
-
-def test_a_component_among_likely_neighbours_is_chosen() -> None:
-    thinker = Knock().thinker
-    thinker.centres.zero_()
-    thinker.centres[:, 0] = torch.arange(24) * 5.0  # all far apart ...
-    thinker.centres[1:6, 0] = torch.linspace(5.0, 5.2, 5)  # ... but five of a kind
-    kind = torch.full((1, 24), -9.0)
-    kind[0, 10], kind[0, 1:6] = 1.0, 0.5
-    assert kind.argmax() == 10
-    assert int(thinker._crowded(kind).argmax()) in range(1, 6)
