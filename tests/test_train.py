@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from synesthesia.bridges.knock import ANCHORS, LINES, Knock
+from synesthesia.bridges.knock import ANCHORS, LINES
 from synesthesia.train import codebook, knock, knock_data
 from synesthesia.train.loop import LoopConfig, fit
 
