@@ -193,8 +193,10 @@ def test_a_file_of_the_users_is_not_overwritten(host: Host, tmp_path: Path) -> N
     assert not host.asked
 
 
-def test_stopping_leaves_whole_files_only(host: Host, tmp_path: Path) -> None:
+def test_stopping_leaves_whole_files_only(host: Host, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Ctrl-C while files are coming: what came whole stays, and the next run goes on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have begun without
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     waiting = threading.Event()
 
     def interrupt(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
