@@ -53,7 +53,10 @@ class System:
         if verb not in self._loaded:
             if verb not in self.models:
                 have = [f"{name} ({models[verb]})" for name, models in hub.PRESETS.items() if verb in models]
-                raise InputError(f"This system has no model for {verb}; presets that do: {', '.join(have) or 'none'}.")
+                raise InputError(
+                    f"This system has no model for {verb}; presets that do: {', '.join(have) or 'none'}. "
+                    f"Name one: load({verb}=...), or --model on the command line."
+                )
             self._loaded[verb] = _LOADERS[verb](hub.resolve(self.models[verb], yes=self._yes))
         return self._loaded[verb]
 
