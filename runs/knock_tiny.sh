@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about two and a half hours on two CPU cores (worlds 35 min, eyes 6, adapter 45, photos 25, codebooks 6; docs/log.md has what was measured); not yet run on a GPU.
+# Cost: about two and a half hours on two CPU cores (worlds 45 min, eyes 25, adapter 27, photos 20, codebooks 7; docs/log.md has what was measured); not yet run on a GPU.
 # The recipe of knock/tiny: sh runs/knock_tiny.sh DATA TEACHERS [OUT]
 #   DATA      holds photos/materials/<material>/*.jpg (MIT; the train blocks are paired with sounds of their material)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)
