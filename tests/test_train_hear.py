@@ -145,7 +145,7 @@ class _Perfect:
     """Knows red from green."""
 
     def patches(self, images: list[Image], regions: list) -> np.ndarray:
-        raise NotImplementedError
+        return np.array([(i.pixels.mean((0, 1))) for i in images])
 
     def sounds(self, images: list[Image], regions: list, seconds: float, seeds: list[int]) -> list[Sound]:
         t = np.arange(round(seconds * RATE)) / RATE
