@@ -577,17 +577,18 @@ def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) 
     return 0
 
 
-def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT) -> int:
-    """Train a locator and a hearing model on photos and recordings; resumes after a kill.
+def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scenes: Path | None = None) -> int:
+    """Train a locator and a hearing model on photos and recordings, and on drawn scenes; resumes after a kill.
 
     Args:
         shards: A folder that `synesthesia data pack` made.
         eyes: Small eyes: a folder of `synesthesia train eyes`, or hf:user/repo@commit.
         output: The folder for checkpoints; the last are in locator/ and final/.
+        scenes: A folder with train/ and val/, both made by `synesthesia world scenes`.
     """
     from .train import hear as room
 
-    print(room.train(shards, eyes, output))
+    print(room.train(shards, eyes, output, scenes=scenes))
     return 0
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pil
+from torch.nn import functional as F
 
 from synesthesia import data, media
 from synesthesia.bridges.grounding import Locator
@@ -17,10 +19,13 @@ from synesthesia.data.pack import pack
 from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
 from synesthesia.evaluate import hear as protocols
 from synesthesia.evaluate.hear_rows import Library, Neighbour, excerpt, noise_like
-from synesthesia.senses import Image, Point, Sound
+from synesthesia.senses import Image, InputError, Point, Sound
+from synesthesia.shards import examples
 from synesthesia.train.eyes import photos
 from synesthesia.train.hear import HearRun, Pictures, resampled, train, truth_of
 from synesthesia.train.hear_data import read
+from synesthesia.train.hear_scenes import ABSENT, MOST_LOUDER_DB, read_scenes
+from synesthesia.worlds.scenes import generate
 
 RATE = 32_000
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -97,7 +102,7 @@ def test_what_is_known_about_collages(shards: Path) -> None:
     lessons = read(shards, "train")
     pictures = Pictures(lessons, RUN)
     g = torch.Generator().manual_seed(0)
-    seen = pictures.draw(np.random.default_rng(0), g, 5, 2)
+    seen = pictures.draw(np.random.default_rng(0), g, 5)
     truth = truth_of(seen, np.random.default_rng(0))
     assert truth.places is not None
     assert (seen.kinds[:, 0] != seen.kinds[:, 1]).all()
@@ -118,10 +123,82 @@ def test_what_is_known_about_collages(shards: Path) -> None:
 def test_recordings_come_at_one_loudness(shards: Path) -> None:
     lessons = read(shards, "train")
     pictures = Pictures(lessons, RUN)
-    index, gain = pictures.sounding(np.random.default_rng(0), np.repeat(pictures.kinds, 4), 200, 0.0)
-    waves = lessons.sounds.waves_at(index, gain)
+    rng = np.random.default_rng(0)
+    rows = pictures.recordings(rng, np.repeat(pictures.kinds, 4))
+    waves = lessons.sounds.waves_at(*pictures.sounding(rng, rows, 200, 0.0))
     level = 10 * np.log10((waves**2).mean(1).numpy())
     assert np.abs(level + 23).max() < 2.5
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    for split in ("train", "val"):
+        generate(6, 3, folder / split, split, workers=1, side=96, seconds=1.0, progress=False)
+    return folder
+
+
+KINDS = ("fire", "hiss", "hum", "rain", "river", "sea", "thunder", "waterfall", "wind")
+
+
+def test_scenes_are_read_with_their_sounds(scenes: Path) -> None:
+    read_back = read_scenes(scenes / "train", KINDS)
+    truth = [e.truth["sources"] for e in examples(scenes / "train")]
+    assert 3 <= len(read_back) <= len(truth)
+    assert {KINDS[k] for k in read_back.sounds.kind} <= {s["kind"] for told in truth for s in told}
+    assert np.abs(read_back.level).max() <= MOST_LOUDER_DB
+    # Encoded at one level, whatever it was in the scene.
+    power = [
+        float((w.float() ** 2).mean()) for w in read_back.sounds.waves.split(np.diff(read_back.sounds.first).tolist())
+    ]
+    assert np.ptp(10 * np.log10(power)) < 0.1
+    with pytest.raises(InputError, match="no scenes of bark"):
+        read_scenes(scenes / "train", ("bark",))
+
+
+def test_views_of_scenes_keep_masks_on_their_sources(scenes: Path) -> None:
+    """A source that is painted in its mask is found where the turned and cut mask says."""
+    read_back = read_scenes(scenes / "train", KINDS)
+    side = read_back.pixels.shape[1]
+    painted = F.interpolate(read_back.masks[read_back.first[:-1], None].float(), (side, side))[:, 0, ..., None]
+    painted = dataclasses.replace(read_back, pixels=painted.expand(-1, -1, -1, 3).round().byte())
+    rows = np.repeat(np.arange(len(painted)), 4)
+    x, masks = painted.views(rows, torch.Generator().manual_seed(1), 64)
+    for picture, mask in zip(x.mean(1), masks[:, 0], strict=True):
+        if mask.std() > 0.05:
+            assert np.corrcoef(picture.flatten(), mask.flatten())[0, 1] > 0.9
+
+
+def test_scenes_join_the_pictures(shards: Path, scenes: Path) -> None:
+    lessons = read(shards, "train")
+    wanted = (*lessons.kinds, "fire", "rain", "river", "sea", "thunder", "waterfall")
+    drawn = read_scenes(scenes / "train", wanted)
+    pictures = Pictures(lessons, dataclasses.replace(RUN, drawn=0.5, recorded=0.0), drawn)
+    seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 6)
+    assert seen.x.shape[0] == len(seen.kinds) == 6
+    picture, part = seen.parts
+    own = seen.rows[picture, part] >= len(lessons.sounds)
+    assert own.any()
+    assert (own == (picture >= 3)).all()  # scenes sound like themselves, collages like recordings
+    for i, k in zip(picture, part, strict=True):
+        assert pictures.sounds.kind[seen.rows[i, k]] == seen.kinds[i, k]
+    assert not seen.masks[torch.from_numpy(seen.kinds == ABSENT)].any()
+    truth = truth_of(seen, np.random.default_rng(0))
+    sounds = len(picture)
+    assert truth.pairs.shape == (6, sounds + 6)
+    for j, i in enumerate(picture):
+        assert truth.pairs[i, j]
+    # A mixture of what another picture shows too is neither right nor wrong for it.
+    for i in range(6):
+        for j in range(6):
+            common = set(seen.kinds[i]) & set(seen.kinds[j]) - {ABSENT}
+            assert truth.unknown is not None
+            assert bool(truth.unknown[i, sounds + j]) == (i != j and bool(common))
+
+
+def test_a_run_with_scenes(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:
+    train(shards, trained / "eyes", tmp_path, RUN, scenes)
+    assert Hearing.load(tmp_path / "final").config.locator == str(tmp_path / "locator")
 
 
 def test_resampling_keeps_a_tone() -> None:

@@ -1,13 +1,15 @@
-"""How `locate/tiny` and `hear/tiny` are trained, on photos and recordings paired by kind and pasted into collages.
+"""How `locate/tiny` and `hear/tiny` are trained: on photos and recordings paired by kind and pasted into collages, and
+on drawn scenes, in which what is seen and what is heard occurred together.
 
-The eyes stay as they are. First the grounding learns, with ears from nothing, where in a collage each sound belongs;
+The eyes stay as they are. First the grounding learns, with ears from nothing, where in a picture each sound belongs;
 then the mapper learns what a place of a picture sounds like. Nobody tells either what anything is called: kinds are
-numbers that say which photos and recordings may stand together.
+numbers that say which pictures and recordings may stand together.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from ..encoders.vision import EyesTower
 from ..metrics.localisation import best_threshold, fit_confidence
 from ..senses import InputError
 from .hear_data import Lessons, Pairing, collages, read
+from .hear_scenes import ABSENT, Scenes, joined, read_scenes
 from .loop import LoopConfig, fit
 
 STRIDE = 16  # pixels between patches
@@ -36,7 +39,9 @@ QUIET_DB = -12.0  # what is heard where nothing sounds, below what sounds
 class HearRun:
     """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos.
 
-    `checked` collages of the split judge fix the thresholds.
+    `drawn` is the share of drawn scenes among the pictures, where there are any; of their parts the share `recorded`
+    is heard as a recording of the same kind in place of its own sound, since a recording sounds as things do.
+    `checked` pictures fix the thresholds: collages of the split judge, and scenes of the split val.
     """
 
     locate_steps: int = 1500
@@ -49,6 +54,8 @@ class HearRun:
     frames: int = 384
     size: int = 160
     little: float = 0.5
+    drawn: float = 0.3
+    recorded: float = 0.3
     checked: int = 120
     ambience: tuple[str, ...] = ("wind",)
     seed: int = 0
@@ -56,44 +63,97 @@ class HearRun:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Collages (n, 3, size, size), soft masks of their parts on the patches' grid (n, k, rows, columns), and kinds."""
+    """Pictures (n, 3, size, size); of their parts soft masks (n, k, rows, columns) on the patches' grid, kinds (n, k)
+    with `ABSENT` where there are fewer, the rows of their sounds, and how much louder they are than their kind, in dB.
+    """
 
     x: torch.Tensor
     masks: torch.Tensor
     kinds: np.ndarray
+    rows: np.ndarray
+    level: np.ndarray
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The picture and the number of every part that is there, picture by picture."""
+        picture, part = np.nonzero(self.kinds != ABSENT)
+        return picture, part
+
+
+def _together(seen: Sequence[Seen]) -> Seen:
+    most = max(s.kinds.shape[1] for s in seen)
+
+    def filled(values: np.ndarray, value: float) -> np.ndarray:
+        return np.pad(values, ((0, 0), (0, most - values.shape[1])), constant_values=value)
+
+    return Seen(
+        torch.cat([s.x for s in seen]),
+        torch.cat([F.pad(s.masks, (0, 0, 0, 0, 0, most - s.masks.shape[1])) for s in seen]),
+        np.concatenate([filled(s.kinds, ABSENT) for s in seen]),
+        np.concatenate([filled(s.rows, 0) for s in seen]),
+        np.concatenate([filled(s.level, 0) for s in seen]),
+    )
 
 
 class Pictures:
-    """Collages of large and little photos over photos of what makes no sound, and the sounds of what is in them."""
+    """Collages of large and little photos over photos of what makes no sound, and drawn scenes; what is in them, and
+    what that sounds like.
+    """
 
-    def __init__(self, lessons: Lessons, run: HearRun) -> None:
+    def __init__(self, lessons: Lessons, run: HearRun, scenes: Scenes | None = None) -> None:
         self._run = run
         self._groups = [(p, Pairing(lessons.sounds, p)) for p in lessons.photos if len(p)]
-        self._sounds = lessons.sounds
+        self._scenes = scenes
+        self._own = len(lessons.sounds)  # the first row of what scenes sound like
+        self._recorded = np.unique(lessons.sounds.kind)
+        self.sounds = joined(lessons.sounds, scenes.sounds) if scenes else lessons.sounds
         self.kinds = np.unique(np.concatenate([pairing.kinds for _, pairing in self._groups]))
 
-    def draw(self, rng: np.random.Generator, g: torch.Generator, n: int, parts: int) -> Seen:
-        """n collages of `parts` parts each, of different kinds."""
-        size = self._run.size
+    def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
+        """n pictures, collages first; the parts of one are of different kinds."""
+        drawn = round(self._run.drawn * n) if self._scenes else 0
+        seen = [self._collages(rng, g, n - drawn)]
+        return _together([*seen, self._drawn(rng, g, drawn)] if drawn else seen)
+
+    def _collages(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
+        size, parts = self._run.size, self._run.parts
         kinds = self.kinds[np.argsort(rng.random((n, len(self.kinds))), axis=1)[:, :parts]]
         views = torch.stack([self._view(rng, g, int(kind)) for kind in kinds.ravel()])
         photos, pairing = self._groups[self._group(rng, len(self._groups))]
         ground = photos.views(pairing.silent(rng, n), g, size)
         x, masks = collages(views.unflatten(0, (n, parts)), ground, g)
-        return Seen(x, F.avg_pool2d(masks, STRIDE), kinds)
+        rows = self.recordings(rng, kinds)
+        return Seen(x, F.avg_pool2d(masks, STRIDE), kinds, rows, np.zeros(kinds.shape))
+
+    def _drawn(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
+        scenes = self._scenes
+        assert scenes is not None
+        rows = rng.integers(len(scenes), size=n)
+        x, masks = scenes.views(rows, g, self._run.size)
+        sources = scenes.sources(rows)
+        there = sources != ABSENT
+        kinds = np.where(there, scenes.sounds.kind[np.maximum(sources, 0)], ABSENT)
+        heard, level = self._own + np.maximum(sources, 0), np.where(there, scenes.level[np.maximum(sources, 0)], 0.0)
+        other = there & (rng.random(kinds.shape) < self._run.recorded) & np.isin(kinds, self._recorded)
+        heard[other] = self.recordings(rng, kinds[other])
+        level[other] = 0.0
+        return Seen(x, F.avg_pool2d(masks, STRIDE), kinds, heard, level)
 
     def quiet(self, rng: np.random.Generator, g: torch.Generator, n: int) -> torch.Tensor:
         """n photos of what makes no sound."""
         photos, pairing = self._groups[self._group(rng, len(self._groups))]
         return photos.views(pairing.silent(rng, n), g, self._run.size)
 
+    def recordings(self, rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
+        """The row of a recording of each of these kinds."""
+        return self._groups[0][1].hear(rng, kinds)
+
     def sounding(
-        self, rng: np.random.Generator, kinds: np.ndarray, frames: int, spread_db: float
+        self, rng: np.random.Generator, rows: np.ndarray, frames: int, spread_db: float, level: np.ndarray | float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A crop of a recording of each of these kinds, as frames, and the gain that brings it to `LOUDNESS_DB`."""
-        rows = self._groups[0][1].hear(rng, kinds)
-        gain = LOUDNESS_DB - self._sounds.level[rows] + rng.normal(0, spread_db, len(rows))
-        return self._sounds.crops(rows, rng, frames), gain
+        """A crop of each of these rows, as frames, and the gain that brings it to `LOUDNESS_DB` and `level` above."""
+        gain = LOUDNESS_DB - self.sounds.level[rows] + level + rng.normal(0, spread_db, len(rows))
+        return self.sounds.crops(rows, rng, frames), gain
 
     def _view(self, rng: np.random.Generator, g: torch.Generator, kind: int) -> torch.Tensor:
         have = [(p, pairing) for p, pairing in self._groups if kind in pairing.kinds]
@@ -123,22 +183,23 @@ def patches_of(tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
     return tower(x.contiguous(memory_format=torch.channels_last))[0]
 
 
-def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun) -> Locator:
-    """Train ears and grounding on collages; resumes after a kill."""
+def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun, scenes: Scenes | None = None) -> Locator:
+    """Train ears and grounding on collages and scenes; resumes after a kill."""
     torch.manual_seed(run.seed)
     encoder = load_eyes(eyes, device="cpu")
     if not isinstance(encoder.tower, EyesTower):
         raise InputError(f"{eyes} does not hold small eyes; train some with `synesthesia train eyes`.")
     model = Locator(LocatorConfig(encoder.tower.eyes.config), eyes=encoder)
     tower = encoder.tower.eval().requires_grad_(False)
-    pictures, sounds = Pictures(lessons, run), lessons.sounds
+    pictures = Pictures(lessons, run, scenes)
     frames = round(run.seconds * RATE / HOP)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 21, step])
-        seen = pictures.draw(rng, g, run.pictures, run.parts)
-        waves = sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 4.0))
-        mixed = waves.unflatten(0, seen.kinds.shape).sum(1)
+        seen = pictures.draw(rng, g, run.pictures)
+        waves = waves_of(pictures, seen, rng, frames, 4.0)
+        picture = torch.from_numpy(seen.parts[0])
+        mixed = torch.zeros(len(seen.x), waves.shape[1]).index_add(0, picture, waves)
         dense, real = heard(model.ears, torch.cat([waves, mixed]))
         # A few moments of each sound will do for its mean.
         few = torch.rand(dense.shape[:2], generator=g).argsort(1)[:, : run.moments]
@@ -150,55 +211,65 @@ def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun) -
     return model.eval()
 
 
+def waves_of(pictures: Pictures, seen: Seen, rng: np.random.Generator, frames: int, spread_db: float) -> torch.Tensor:
+    """What each part that is there sounds like, picture by picture: (parts, samples)."""
+    picture, part = seen.parts
+    told = pictures.sounding(rng, seen.rows[picture, part], frames, spread_db, seen.level[picture, part])
+    return pictures.sounds.waves_at(*told)
+
+
 def truth_of(seen: Seen, rng: np.random.Generator) -> Truth:
-    """What goes with what, when the sounds are those of all parts, collage by collage, and then the mixture of each."""
-    n, parts = seen.kinds.shape
-    alone = seen.kinds.ravel()
+    """What goes with what, when the sounds are those of all parts, picture by picture, and then the mixture of each."""
+    n = len(seen.kinds)
+    picture, part = seen.parts
+    alone = seen.kinds[picture, part]
     own = (alone[None, None] == seen.kinds[:, :, None]).any(1)
     itself = np.eye(n, dtype=bool)
-    shared = (seen.kinds[:, None, :, None] == seen.kinds[None, :, None, :]).any((2, 3)) & ~itself
+    common = (seen.kinds[:, None, :, None] == seen.kinds[None, :, None, :]) & (seen.kinds != ABSENT)[:, None, :, None]
+    shared = common.any((2, 3)) & ~itself
     nothing = torch.zeros_like(seen.masks[0, 0])
     places = []
     for i in range(n):
-        for j in range(n * parts):
-            same = np.flatnonzero(seen.kinds[i] == alone[j])
+        for j, kind in enumerate(alone):
+            same = np.flatnonzero(seen.kinds[i] == kind)
             if len(same):
                 places.append((i, j, seen.masks[i, same[0]]))
             elif rng.random() < 1 / n:  # about as often, nothing in the picture makes the sound
                 places.append((i, j, nothing))
-    picture, sound, mask = zip(*places, strict=True)
+    at, sound, mask = zip(*places, strict=True)
     return Truth(
         torch.from_numpy(np.concatenate([own, itself], 1)),
         torch.from_numpy(np.concatenate([np.zeros_like(own), shared], 1)),
-        Places(torch.tensor(picture), torch.tensor(sound), torch.stack(mask)),
+        Places(torch.tensor(at), torch.tensor(sound), torch.stack(mask)),
         seen.masks.sum(1).clamp(0, 1),
     )
 
 
 @torch.inference_mode()
-def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun) -> Locator:
-    """Choose, on recordings and photos that taught nothing, where a map is cut and what a score is worth."""
-    pictures, rng, g = Pictures(lessons, run), np.random.default_rng([run.seed, 23]), torch.Generator().manual_seed(23)
+def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scenes | None = None) -> Locator:
+    """Choose, on recordings and pictures that taught nothing, where a map is cut and what a score is worth."""
+    pictures, rng = Pictures(lessons, run, scenes), np.random.default_rng([run.seed, 23])
+    g = torch.Generator().manual_seed(23)
     frames = round(run.seconds * RATE / HOP)
     heats, masks, scores, matches, sounding, truth = [], [], [], [], [], []
     for _ in range(0, run.checked, run.pictures):
-        seen = pictures.draw(rng, g, run.pictures, run.parts)
-        dense, real = heard(
-            model.ears, lessons.sounds.waves_at(*pictures.sounding(rng, seen.kinds.ravel(), frames, 0.0))
-        )
+        seen = pictures.draw(rng, g, run.pictures)
+        picture, part = seen.parts
+        dense, real = heard(model.ears, waves_of(pictures, seen, rng, frames, 0.0))
         patches, logit = model.grounding.look(patches_of(model.eyes.tower, seen.x))
         moments, weight = model.grounding.listen(dense, real)
         volume = model.grounding.volume(patches, moments)
         scores.append((model.grounding.peak(volume, logit.flatten(1)) * weight).sum(-1).flatten().numpy())
-        matches.append((seen.kinds.ravel()[None, None] == seen.kinds[:, :, None]).any(1).ravel())
+        matches.append((seen.kinds[picture, part][None, None] == seen.kinds[:, :, None]).any(1).ravel())
         sounding.append(logit.sigmoid().flatten().numpy())
-        truth.append(seen.masks.sum(1).flatten().numpy())
+        truth.append(seen.masks.sum(1).clamp(0, 1).flatten().numpy())
         similarity = torch.einsum("nmpt,mt->nmp", volume, weight)
-        for i in range(len(seen.x)):
-            for k in range(run.parts):
-                heat = model.grounding.heat(similarity[i, i * run.parts + k], logit[i].flatten()).sigmoid()
-                heats.append((heat / heat.max()).view_as(seen.masks[i, k]).numpy())
-                masks.append(seen.masks[i, k].numpy())
+        for j, (i, k) in enumerate(zip(picture, part, strict=True)):
+            if float(seen.masks[i, k].max()) < 0.5:
+                continue  # smaller than a patch: no map of patches can show it
+            heat = model.grounding.heat(similarity[i, j], logit[i].flatten()).sigmoid()
+            heats.append((heat / heat.max()).view_as(seen.masks[i, k]).numpy())
+            masks.append(seen.masks[i, k].numpy())
     every = [np.concatenate(part)[None] for part in (sounding, truth)]
     model.config = dataclasses.replace(
         model.config,
@@ -210,33 +281,33 @@ def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun) -> Locator:
     return model
 
 
-def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun) -> Hearing:
-    """Train the mapper on places in collages and quiet photos, with the eyes of a locator; resumes after a kill."""
+def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scenes: Scenes | None = None) -> Hearing:
+    """Train the mapper on places in pictures and on quiet photos, with a locator's eyes; resumes after a kill."""
     torch.manual_seed(run.seed)
     eyes = Locator.load(locator)
     model = Hearing(HearingConfig(str(locator), MapperConfig(eyes.eyes.dense, Bands.space)), eyes)
     tower = eyes.eyes.tower.eval()
-    pictures, sounds = Pictures(lessons, run), lessons.sounds
+    pictures = Pictures(lessons, run, scenes)
     missing = set(run.ambience) - set(lessons.kinds)
     if missing:
         raise InputError(f"There are no recordings of {', '.join(sorted(missing))} to learn ambience from.")
     ambience = np.array([lessons.kinds.index(name) for name in run.ambience])
     rng = np.random.default_rng([run.seed, 30])
-    some = sounds.latents_at(*pictures.sounding(rng, np.repeat(pictures.kinds, 12), run.frames, 1.5))
-    model.mapper.fit_scale(some)
+    some = pictures.recordings(rng, np.repeat(pictures.kinds, 12))
+    model.mapper.fit_scale(pictures.sounds.latents_at(*pictures.sounding(rng, some, run.frames, 1.5)))
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 31, step])
         n = run.sequences
         quiet = max(1, n // 10)
-        seen = pictures.draw(rng, g, n - quiet, run.parts)
-        part = torch.from_numpy(rng.integers(run.parts, size=n - quiet))
-        chosen = torch.arange(n - quiet)
+        seen = pictures.draw(rng, g, n - quiet)
+        chosen = np.arange(n - quiet)
+        part = np.where(seen.kinds == ABSENT, -1.0, rng.random(seen.kinds.shape)).argmax(1)
         masks = torch.cat([seen.masks[chosen, part], torch.ones(quiet, *seen.masks.shape[2:])])
         dense = patches_of(tower, torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
-        kinds = np.concatenate([seen.kinds[chosen, part], rng.choice(ambience, quiet)])
-        index, gain = pictures.sounding(rng, kinds, run.frames, 1.5)
-        gain[n - quiet :] += QUIET_DB
+        rows = np.concatenate([seen.rows[chosen, part], pictures.recordings(rng, rng.choice(ambience, quiet))])
+        level = np.concatenate([seen.level[chosen, part], np.full(quiet, QUIET_DB)])
+        index, gain = pictures.sounding(rng, rows, run.frames, 1.5, level)
         # Half are led by a point, to which attention must find what belongs, half by the mask itself.
         half = n // 2
         rows, columns = masks.shape[1:]
@@ -245,7 +316,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun) -> H
         by_point = model.mapper.look(dense[:half], None, point / torch.tensor([columns, rows]))
         by_mask = model.mapper.look(dense[half:], masks[half:].clamp_min(1e-4))
         told = Condition(*(torch.cat(parts) for parts in zip(by_point, by_mask, strict=True)))
-        terms = model.mapper.loss(told, sounds.latents_at(index, gain), g)
+        terms = model.mapper.loss(told, pictures.sounds.latents_at(index, gain), g)
         return terms | {"attention": 0.1 * attention_loss(by_point.weights, masks[:half].clamp_min(1e-6))}
 
     fit(model.mapper, loss, LoopConfig(run.hear_steps, 1.5e-3, seed=run.seed), out / "hear")
@@ -257,13 +328,15 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun) -> H
     return model
 
 
-def train(shards: Path, eyes: str | Path, out: Path, run: HearRun | None = None) -> Path:
+def train(shards: Path, eyes: str | Path, out: Path, run: HearRun | None = None, scenes: Path | None = None) -> Path:
     """Train both on the shards of `synesthesia data pack`; leaves `out`/locator and `out`/final. Resumes after a kill.
 
-    Raises InputError for a folder without such shards or eyes that are not small eyes of ours.
+    `scenes` is a folder with the folders train and val, worlds of `synesthesia world scenes`. Raises InputError for a
+    folder without such shards or eyes that are not small eyes of ours.
     """
     run = run or HearRun()
     lessons = read(shards, "train")
-    locator = fix_thresholds(train_locator(lessons, eyes, out, run), read(shards, "judge"), run)
-    where = locator.save(out / "locator")
-    return train_hearing(lessons, where, out, run).save(out / "final")
+    drawn, checked = (read_scenes(scenes / split, lessons.kinds) if scenes else None for split in ("train", "val"))
+    locator = train_locator(lessons, eyes, out, run, drawn)
+    where = fix_thresholds(locator, read(shards, "judge"), run, checked).save(out / "locator")
+    return train_hearing(lessons, where, out, run, drawn).save(out / "final")

@@ -355,7 +355,7 @@ def read(folder: str | Path, split: Split = "train", *, tiers: Collection[str] |
     latents, waves = [], []
     seen: dict[int, list[tuple[torch.Tensor, int, int, int]]] = {side: [] for side in SIDES}
     for path in sorted(folder.glob(f"{split}-*.tar")):
-        encoded = _Encoded(path)
+        encoded = Encoded(path)
         for example in shards.examples(path):
             kind = numbers[_entry(example, "kind")]
             cluster = clusters.setdefault(_entry(example, "cluster"), len(clusters))
@@ -414,7 +414,7 @@ def _side(image: Image) -> int:
     return next((side for side in SIDES if min(image.width, image.height) * 2 >= side), SIDES[-1])
 
 
-class _Encoded:
+class Encoded:
     """The latents of a shard's sounds in their order, from the cache when it holds those of the same shard."""
 
     def __init__(self, shard: Path) -> None:
