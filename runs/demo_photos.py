@@ -3,7 +3,7 @@
 
     .venv/bin/python runs/demo_photos.py
 
-Writes synesthesia/demo/NAME.jpg and clicks.json (the first visible strike of each scene).
+Writes synesthesia/demo/NAME.jpg, clicks.json (the first visible strike of each scene) and beach.jpg.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load
 
-from synesthesia.worlds import knock
+from synesthesia.worlds import knock, scenes, sights
 
 # Name → split and item of a world with this seed; the first is the one that out/knock.wav is made from.
 SEED = 4242
@@ -26,6 +26,7 @@ SCENES = {
     "ceramic_bowl": ("val", 21),
 }
 WIDTH, SAMPLES = 320, 40
+BEACH = 171  # item of the scenes of this seed, split test: sea, palms and a fire by day
 
 
 def main() -> None:
@@ -38,6 +39,8 @@ def main() -> None:
         truth = json.loads(files["json"])
         print(name, picture.size, truth["family"], truth["material"], np.round(truth["f1"]), "Hz")
         clicks[f"{name}.jpg"] = [round(float(v), 3) for v in load(files["safetensors"])["strike_xy"][0]]
+    _, plan = scenes.plan(scenes.World(SEED, "test", 448, 5.0).rng(BEACH), "test")
+    Image.fromarray(np.asarray(sights.draw(plan, 448).image.pixels)).save(folder / "beach.jpg", quality=90)
     (folder / "clicks.json").write_text(json.dumps(clicks, indent=1) + "\n")
 
 

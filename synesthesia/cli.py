@@ -309,28 +309,47 @@ def demo(
     at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
-    """Knock on a photo, or on the photos that ship with the project; leaves knock.wav and knock.png in out/.
+    """Knock on a photo and hear it, or do so with the photos that ship with the project, and look for a sound in one.
+
+    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate.wav and locate.png.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
         at: Where to strike it, X,Y from 0,0 (top left) to 1,1 (bottom right).
         output: The folder to write to.
     """
+    from .picture import draw_heat, draw_scene
+
     _make_folder(output)
+    system = verbs.default()
     with resources.as_file(resources.files("synesthesia") / "demo") as shipped:
         clicks = json_format.loads((shipped / "clicks.json").read_text())
         strikes = (
             [(shipped / name, Point(*where)) for name, where in clicks.items()] if photo is None else [(photo, at)]
         )
-        system = verbs.default()
+        place = media.read_image(shipped / "beach.jpg" if photo is None else photo)
         for i, (path, point) in enumerate(strikes):
             hit = system.knock(path, point)
             base = output / ("knock" if i == 0 else f"knock-{path.stem}")
             hit.sound.save(base.with_suffix(".wav"))
             media.write_image(base.with_suffix(".png"), hit.picture())
             print(f"{path.name} at {point.x:g},{point.y:g}: {verbs.headline(hit.describe()[0])}")
-    print(f"Listen to {output}/knock.wav and look at {output}/knock.png.")
-    print("Next: your own photo, with make demo PHOTO=photo.jpg or synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x")
+    scene = system.hear(place)
+    scene.mix.save(output / "hear.wav")
+    media.write_image(output / "hear.png", draw_scene(scene))
+    print(f"{'beach.jpg' if photo is None else photo.name}: {verbs.heard_headline(scene)}")
+    if photo is None:
+        from .worlds import noises
+
+        fire = noises.sound("fire", {"size_m": 1.0}, 4.0, 5.0, seed=0)
+        fire.save(output / "locate.wav")
+        found = system.locate(place, fire)
+        media.write_image(output / "locate.png", draw_heat(place, found.heat))
+        centre = found.region.centre
+        print(f"the sound of a fire, looked for in it: around {centre.x:.2f},{centre.y:.2f}")
+    print(f"Listen to knock.wav and hear.wav in {output}, and look at the pictures beside them.")
+    print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
+    print("synesthesia hear photo.jpg --at 0.5,0.5")
     return 0
 
 
@@ -526,6 +545,27 @@ def evaluate_locate(
     return 0
 
 
+def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -> int:
+    """How quick hear is here, and how much memory ten minutes take: medians with the machine's name.
+
+    Args:
+        repeats: How often each thing is timed.
+        json: Print JSON.
+        model: Another model: a folder or hf:user/repo@commit.
+    """
+    from .doctor import machine
+    from .evaluate import bench as room
+
+    rows = room.hear(repeats, **({} if model is None else {"hear": model}))
+    growth = room.growth(**({} if model is None else {"hear": model}))
+    if json:
+        print(json_format.dumps({**room.record(rows, machine()), "growth": growth}, indent=2))
+    else:
+        print(room.table(rows, machine()))
+        print(f"memory for 10 min of sound against 10 s: {growth:.3f} × (floor 1.2, aim 1.0)")
+    return 0
+
+
 def bench_knock(repeats: int = 15, json: bool = False) -> int:
     """How quick knock is here: medians with the machine's name.
 
@@ -652,7 +692,7 @@ COMMANDS: dict[str, Any] = {
     "world": {"knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate},
-    "bench": {"knock": bench_knock},
+    "bench": {"hear": bench_hear, "knock": bench_knock},
     "doctor": doctor,
 }
 

@@ -1,4 +1,4 @@
-"""How quick `knock` is on this machine: medians of what a person waits for, beside the floors and aims."""
+"""How quick the verbs are on this machine: medians of what a person waits for, beside the floors and aims."""
 
 from __future__ import annotations
 
@@ -45,6 +45,48 @@ def knock(repeats: int = 15) -> list[Timing]:
             _time("whole command, warm cache", lambda: _command(path, at), 8000, 2500, max(3, repeats // 4)),
         ]
     return rows + _modes(max(1, repeats // 5))
+
+
+def hear(repeats: int = 9, **models: str) -> list[Timing]:
+    """Time 8 s of sound from a click, the same with a new picture, and the first sound of a stream."""
+    with resources.as_file(resources.files("synesthesia") / "demo") as folder:
+        photo = media.read_image(folder / "beach.jpg")
+    system = verbs.load(**models)
+    at = (0.5, 0.5)
+    pixels = np.array(photo.pixels)
+    return [
+        _time("8 s of sound from a click, picture encoded", lambda: system.hear(photo, at=at), 2000, 600, repeats),
+        _time("the same with a new picture", lambda: system.hear(Image(pixels), at=at), 2300, 700, repeats),
+        _time(
+            "first sound of a stream from a click", lambda: next(system.hear_blocks(photo, at=at)), 400, 100, repeats
+        ),
+        _time("8 s of the whole picture, all stems", lambda: system.hear(photo), 8000, 2400, max(3, repeats // 3)),
+    ]
+
+
+def growth(**models: str) -> float:
+    """The peak memory of a command that streams ten minutes of sound, over that for ten seconds."""
+    with resources.as_file(resources.files("synesthesia") / "demo") as folder:
+        return _peak(folder / "beach.jpg", 600, models) / _peak(folder / "beach.jpg", 10, models)
+
+
+_STREAM = """
+import resource, sys
+from synesthesia import verbs
+photo, seconds, models = sys.argv[1], float(sys.argv[2]), dict(pair.split("=", 1) for pair in sys.argv[3:])
+have = 0.0
+for block in verbs.load(**models).hear_blocks(photo, at=(0.5, 0.5)):
+    have += block.seconds
+    if have >= seconds:
+        break
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def _peak(photo: Path, seconds: float, models: dict[str, str]) -> float:
+    told = [str(photo), str(seconds), *(f"{verb}={model}" for verb, model in models.items())]
+    done = subprocess.run([sys.executable, "-c", _STREAM, *told], check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def table(rows: list[Timing], machine: str) -> str:
