@@ -216,17 +216,46 @@ def test_a_block_knows_the_blocks_before_it_and_no_other() -> None:
     head = shaken(Mapper(config(layers=1))).head
     torch.manual_seed(1)
     clean, noised, told = torch.randn(1, 6, 2, 6), torch.randn(1, 6, 2, 6), torch.randn(1, 32)
-    t = torch.rand(1, 6)
-    before = head.means(clean, noised, t, told)
+    t, never = torch.rand(1, 6), torch.zeros(1, 6, dtype=torch.bool)
+    before = head.means(clean, noised, t, told, never)
     for changed in range(6):
         other = clean.clone()
         other[:, changed] += 1.0
-        moved = (head.means(other, noised, t, told) - before).abs().amax((0, 2, 3)) > 1e-6
+        moved = (head.means(other, noised, t, told, never) - before).abs().amax((0, 2, 3)) > 1e-6
         assert moved.tolist() == [changed < block <= changed + 2 for block in range(6)]
         other = noised.clone()
         other[:, changed] += 1.0
-        moved = (head.means(clean, other, t, told) - before).abs().amax((0, 2, 3)) > 1e-6
+        moved = (head.means(clean, other, t, told, never) - before).abs().amax((0, 2, 3)) > 1e-6
         assert moved.tolist() == [block == changed for block in range(6)]
+
+
+def test_a_block_alone_is_told_no_past() -> None:
+    head = shaken(Mapper(config(layers=1))).head
+    torch.manual_seed(1)
+    clean, noised, told = torch.randn(2, 4, 2, 6), torch.randn(2, 4, 2, 6), torch.randn(2, 32)
+    t, alone = torch.rand(2, 4), torch.tensor([[False, True, False, True], [False] * 4])
+    before = head.means(clean, noised, t, told, alone)
+    moved = (head.means(clean + 1.0, noised, t, told, alone) - before).abs().amax((2, 3)) > 1e-6
+    assert moved.tolist() == [[False, False, True, False], [False, True, True, True]]
+
+
+def test_the_region_learns_what_is_heard_there() -> None:
+    """The summary's gradient reaches the look, and its error falls to what the look cannot tell."""
+    torch.manual_seed(0)
+    mapper = Mapper(config("mlp", summary=1.0))
+    dense = torch.randn(2, SIDE, SIDE, 6).repeat_interleave(4, 0)
+    loud = torch.where(torch.arange(8) < 4, -1.0, 1.0)[:, None, None]
+    latents = loud + 0.1 * torch.randn(8, 16, mapper.target.width)
+    mapper.fit_scale(latents)
+    optimiser = torch.optim.Adam([*mapper.eye.parameters(), *mapper.summary.parameters()], 3e-3)
+    errors = []
+    for step in range(60):
+        terms = mapper.loss(mapper.look(dense), latents, torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        terms["summary"].backward()
+        optimiser.step()
+        errors.append(float(terms["summary"].detach()))
+    assert errors[-1] < 0.1 * errors[0]
 
 
 def test_running_says_what_was_learned() -> None:
@@ -237,7 +266,8 @@ def test_running_says_what_was_learned() -> None:
     clean = mapper.head.fold(mapper.scale(latents))
     with torch.inference_mode():
         told = mapper.head.condition(condition.tokens.flatten(1))
-        means = mapper.head.means(clean, torch.zeros_like(clean), torch.zeros(2, 7), told)
+        never = torch.zeros(2, 7, dtype=torch.bool)
+        means = mapper.head.means(clean, torch.zeros_like(clean), torch.zeros(2, 7), told, never)
     assert clean.std() > 0.1
     torch.testing.assert_close(means, clean, rtol=1e-4, atol=1e-4)
 

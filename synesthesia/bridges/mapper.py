@@ -63,8 +63,11 @@ class MapperConfig:
     """Spaces and sizes. `source` is the eyes' space of patches, `target` the voice's space of latents.
 
     `fold` frames are one token, `block` frames are made at a time, `context` blocks are remembered. `forget` is the
-    share of training items whose condition is dropped, so that guidance has something to lead away from; `blur` the
-    most noise, in standard deviations, on the clean blocks of training: what the mapper goes on from is its own work.
+    share of training items whose condition is dropped, so that guidance has something to lead away from; `alone` the
+    share of training blocks that are not told the past, which would say as much as the condition does and be easier to
+    read; `blur` the most noise, in standard deviations, on the clean blocks of training: what the mapper goes on from is
+    its own work. `summary` weighs how well the region alone tells mean and spread of what is heard, channel by channel:
+    without that a flow takes thousands of steps to notice what it is led by.
     """
 
     source: Space
@@ -78,7 +81,9 @@ class MapperConfig:
     context: int = 2
     dropout: float = 0.1
     forget: float = 0.1
+    alone: float = 0.5
     blur: float = 0.1
+    summary: float = 0.5
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -93,6 +98,8 @@ class MapperConfig:
             )
         if not all(0 <= part < 1 for part in (self.dropout, self.forget, self.blur)):
             raise InputError("A mapper's dropout, forget and blur are at least 0 and below 1.")
+        if not (0 <= self.alone <= 1 and 0 <= self.summary <= 100):
+            raise InputError("A mapper's alone is a share, its summary a weight from 0 to 100.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MapperConfig:
@@ -133,6 +140,7 @@ class Mapper(nn.Module):
         self.scale = _Scale(config.target)
         self.eye = _Look(config)
         self.head: _Still | _Blocks = _Still(config) if config.head == "mlp" else _Blocks(config)
+        self.summary = nn.Linear(config.width, 2 * config.target.width)  # of the region's token; heard by nobody
 
     def fit_scale(self, latents: Float[torch.Tensor, "n frames width"]) -> None:
         """Learn mean, spread, grain and range of each channel from pieces of training sounds; before training."""
@@ -161,18 +169,27 @@ class Mapper(nn.Module):
     def loss(
         self, condition: Condition, latents: Float[torch.Tensor, "n frames width"], g: torch.Generator
     ) -> dict[str, torch.Tensor]:
-        """The head's error on whole blocks of true latents, a mean over all that means something; `g` is on the CPU.
+        """What is minimised on whole blocks of true latents, means over all that means something; `g` is on the CPU.
 
-        Squared error in standard deviations; for a flow that of the velocity. Frames after the last whole block are
-        left out; fewer than one block are refused with InputError.
+        "latents": the head's squared error in standard deviations; for a flow that of the velocity. "summary": that of
+        the mean and the spread over time, as the region alone tells them. Frames after the last whole block are left
+        out; fewer than one block are refused with InputError.
         """
         self._check_width(latents, self.target)
         frames = latents.shape[1] // self.config.block * self.config.block
         if not frames:
             raise InputError(f"A mapper learns from {self.config.block} frames or more, not {latents.shape[1]}.")
         latents = latents[:, :frames]
-        weight = torch.where(self.scale.present(latents), 1.0, _ABSENT)
-        return {"latents": self.head.loss(condition.tokens, self.scale(latents), weight, g)}
+        weight, clean = torch.where(self.scale.present(latents), 1.0, _ABSENT), self.scale(latents)
+        known = weight.sum(1)
+        mean = (clean * weight).sum(1) / known
+        spread = ((clean - mean[:, None]).square() * weight).sum(1).div(known).sqrt()
+        told = self.summary(condition.tokens[:, 0])
+        error = _weighted(told - torch.cat([mean, spread], 1), torch.cat([known, known], 1) / frames)
+        return {
+            "latents": self.head.loss(condition.tokens, clean, weight, g),
+            "summary": self.config.summary * error,
+        }
 
     def stream(
         self,
@@ -540,21 +557,27 @@ class _Blocks(nn.Module):
             forgotten = torch.rand(n, 1, generator=g) < self.config.forget
             told = torch.where(forgotten.to(told.device), self.nothing, told)
         blur = self.config.blur * torch.rand(n, 1, 1, 1, generator=g) * torch.randn(clean.shape, generator=g)
+        alone = (torch.rand(n, blocks, generator=g) < self.config.alone).to(clean.device)
         t, noise, blur = (part.to(clean) for part in (t, noise, blur))
         x = torch.lerp(noise, clean, t[..., None, None])
-        error = self.velocity(x, self.means(clean + blur, x, t, told), t) - (clean - noise)
+        error = self.velocity(x, self.means(clean + blur, x, t, told, alone), t) - (clean - noise)
         return _weighted(error, self.fold(weight))
 
-    def means(self, clean: torch.Tensor, noised: torch.Tensor, t: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    def means(
+        self, clean: torch.Tensor, noised: torch.Tensor, t: torch.Tensor, told: torch.Tensor, alone: torch.Tensor
+    ) -> torch.Tensor:
         """μ of every block (n, blocks, tokens, fold · width), each filled in after the clean blocks before it.
 
-        `noised` is of that shape, `t` (n, blocks), `told` (n, width).
+        `noised` is of that shape, `t` (n, blocks), `told` (n, width); blocks marked in `alone` (n, blocks) do not see
+        those before.
         """
         n, blocks, tokens, _ = clean.shape
         both = torch.cat([self.nothing.expand(n, blocks, -1), told[:, None].expand(-1, blocks, -1)], 1)[:, :, None]
         changes = self.changes(both, torch.cat([torch.ones_like(t), t], 1)[:, :, None])
         turns = self.turns(blocks * tokens, clean.device).repeat(2, 1)
-        sees = self._sees(blocks, clean.device)
+        hidden = torch.zeros(n, 2, 2, blocks * tokens, blocks * tokens, dtype=torch.bool, device=clean.device)
+        hidden[:, 1, 0] = alone.repeat_interleave(tokens, 1)[..., None]
+        sees = self._sees(blocks, clean.device) & ~hidden.transpose(2, 3).flatten(3).flatten(1, 2)[:, None]
 
         def attend(qkv: torch.Tensor) -> torch.Tensor:
             qk, v = self.split(qkv.flatten(1, 2))

@@ -50,8 +50,8 @@ class HearRun:
     parts: int = 2
     seconds: float = 2.0
     moments: int = 12
-    sequences: int = 14
-    frames: int = 384
+    sequences: int = 20
+    frames: int = 288
     size: int = 160
     little: float = 0.5
     drawn: float = 0.3
@@ -298,16 +298,22 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 31, step])
-        n = run.sequences
-        quiet = max(1, n // 10)
-        seen = pictures.draw(rng, g, n - quiet)
-        chosen = np.arange(n - quiet)
-        part = np.where(seen.kinds == ABSENT, -1.0, rng.random(seen.kinds.shape)).argmax(1)
+        quiet = max(1, run.sequences // 10)
+        seen = pictures.draw(rng, g, (run.sequences - quiet) // 2)
+        # Two parts of each picture, where it has two: what is heard depends on the place, not on the picture alone.
+        order = np.where(seen.kinds == ABSENT, -1.0, rng.random(seen.kinds.shape)).argsort(1)[:, ::-1][:, :2]
+        single = np.take_along_axis(seen.kinds, order, 1)[:, 1] == ABSENT
+        order[single, 1] = order[single, 0]
+        chosen, part = np.repeat(np.arange(len(order)), 2), order.ravel()
         masks = torch.cat([seen.masks[chosen, part], torch.ones(quiet, *seen.masks.shape[2:])])
         dense = patches_of(tower, torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
+        dense = torch.cat([dense[chosen], dense[len(order) :]])
+        n = len(dense)
         rows = np.concatenate([seen.rows[chosen, part], pictures.recordings(rng, rng.choice(ambience, quiet))])
         level = np.concatenate([seen.level[chosen, part], np.full(quiet, QUIET_DB)])
         index, gain = pictures.sounding(rng, rows, run.frames, 1.5, level)
+        mixing = rng.permutation(n)
+        dense, masks, index, gain = dense[mixing], masks[mixing], index[mixing], gain[mixing]
         # Half are led by a point, to which attention must find what belongs, half by the mask itself.
         half = n // 2
         rows, columns = masks.shape[1:]
