@@ -64,8 +64,8 @@ class MapperConfig:
 
     `fold` frames are one token, `block` frames are made at a time, `context` blocks are remembered. `forget` is the
     share of training items whose condition is dropped, so that guidance has something to lead away from; `alone` the
-    share of training blocks that are not told the past, which would say as much as the condition does and be easier to
-    read; `blur` the most noise, in standard deviations, on the clean blocks of training: what the mapper goes on from is
+    share of training blocks that are not told the past, which says as much as the condition does and is easier to
+    read; `blur` the most noise, in standard deviations, on the clean blocks of training: what it goes on from is
     its own work. `summary` weighs how well the region alone tells mean and spread of what is heard, channel by channel:
     without that a flow takes thousands of steps to notice what it is led by.
     """
