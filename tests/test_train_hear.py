@@ -16,13 +16,14 @@ from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.codecs.bands import Bands
 from synesthesia.data.pack import pack
+from synesthesia.encoders import load_eyes
 from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
 from synesthesia.evaluate import hear as protocols
 from synesthesia.evaluate.hear_rows import Library, Neighbour, excerpt, noise_like
 from synesthesia.senses import Image, InputError, Point, Sound
 from synesthesia.shards import examples
 from synesthesia.train.eyes import photos
-from synesthesia.train.hear import HearRun, Pictures, resampled, train, truth_of
+from synesthesia.train.hear import HearRun, Pictures, look_at, patches_of, resampled, train, truth_of
 from synesthesia.train.hear_data import read
 from synesthesia.train.hear_scenes import ABSENT, MOST_LOUDER_DB, read_scenes
 from synesthesia.worlds.scenes import generate
@@ -31,6 +32,8 @@ RATE = 32_000
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RUN = HearRun(
     checked=6,
+    look_steps=2,
+    glances=8,
     locate_steps=2,
     hear_steps=2,
     pictures=3,
@@ -100,7 +103,7 @@ def test_a_run_again_is_the_same(trained: Path, shards: Path, tmp_path: Path) ->
 
 def test_what_is_known_about_collages(shards: Path) -> None:
     lessons = read(shards, "train")
-    pictures = Pictures(lessons, RUN)
+    pictures = Pictures(lessons, dataclasses.replace(RUN, whole=0.0))
     g = torch.Generator().manual_seed(0)
     seen = pictures.draw(np.random.default_rng(0), g, 5)
     truth = truth_of(seen, np.random.default_rng(0))
@@ -173,7 +176,7 @@ def test_scenes_join_the_pictures(shards: Path, scenes: Path) -> None:
     lessons = read(shards, "train")
     wanted = (*lessons.kinds, "fire", "rain", "river", "sea", "thunder", "waterfall")
     drawn = read_scenes(scenes / "train", wanted)
-    pictures = Pictures(lessons, dataclasses.replace(RUN, drawn=0.5, recorded=0.0), drawn)
+    pictures = Pictures(lessons, dataclasses.replace(RUN, drawn=0.5, recorded=0.0, whole=0.3), drawn)
     seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 6)
     assert seen.x.shape[0] == len(seen.kinds) == 6
     picture, part = seen.parts
@@ -194,6 +197,31 @@ def test_scenes_join_the_pictures(shards: Path, scenes: Path) -> None:
             common = set(seen.kinds[i]) & set(seen.kinds[j]) - {ABSENT}
             assert truth.unknown is not None
             assert bool(truth.unknown[i, sounds + j]) == (i != j and bool(common))
+
+
+def test_photos_alone_fill_the_picture(shards: Path) -> None:
+    pictures = Pictures(read(shards, "train"), dataclasses.replace(RUN, whole=1.0))
+    seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 4)
+    assert (seen.kinds[:, 1:] == ABSENT).all()
+    assert (seen.masks[:, 0] == 1).all()
+    assert not seen.masks[:, 1:].any()
+
+
+def test_what_was_looked_at_is_kept(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:
+    """What is drawn with eyes is what they see in views of the same photos; a second look finds it in the file."""
+    lessons, tower = read(shards, "train"), load_eyes(trained / "eyes", device="cpu").tower
+    photos = lessons.photos[0]
+    looked = look_at(tower, photos, 2, 64, torch.Generator().manual_seed(0), tmp_path / "looked.safetensors")
+    x = photos.views(np.repeat(np.arange(32), 2), torch.Generator().manual_seed(0), 64)
+    expected = patches_of(tower, x).permute(0, 3, 1, 2)
+    assert torch.allclose(looked.patches[:32].flatten(0, 1).float(), expected, atol=2e-2)
+    again = look_at(tower, photos, 2, 64, torch.Generator(), tmp_path / "looked.safetensors")
+    assert torch.equal(again.patches, looked.patches)
+    drawn = read_scenes(scenes / "train", (*lessons.kinds, "fire", "rain", "river", "sea", "thunder", "waterfall"))
+    run = dataclasses.replace(RUN, drawn=0.5)
+    seen = Pictures(lessons, run, drawn, tower, tmp_path).draw(np.random.default_rng(0), torch.Generator(), 6)
+    assert seen.x.shape == (6, expected.shape[1], 4, 4)
+    assert seen.masks.shape[2:] == (4, 4)
 
 
 def test_a_run_with_scenes(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:

@@ -259,9 +259,18 @@ class Grounding(nn.Module):
         "mass": −log of the share that the mask has in the attention over the picture, for masks that are not empty.
         "sounding": cross-entropy of sounding at all.
         """
+        return self.compared(*self.look(dense), *self.listen(frames, real), truth)
+
+    def compared(
+        self,
+        patches: Float[torch.Tensor, "n rows columns heads width"],
+        logit: Float[torch.Tensor, "n rows columns"],
+        moments: Float[torch.Tensor, "m time heads width"],
+        weight: Float[torch.Tensor, "m time"],
+        truth: Truth,
+    ) -> dict[str, torch.Tensor]:
+        """`loss` of what `look` and `listen` gave, or of anything else that has its place in the shared space."""
         c = self.config
-        patches, logit = self.look(dense)
-        moments, weight = self.listen(frames, real)
         volume = self.volume(patches, moments)
         scores = (self.peak(volume, logit.flatten(1)) * weight).sum(-1) * self.log_contrast.exp().clamp(max=100.0)
         turned = None if truth.unknown is None else truth.unknown.T

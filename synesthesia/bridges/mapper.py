@@ -180,16 +180,23 @@ class Mapper(nn.Module):
         if not frames:
             raise InputError(f"A mapper learns from {self.config.block} frames or more, not {latents.shape[1]}.")
         latents = latents[:, :frames]
+        weight = torch.where(self.scale.present(latents), 1.0, _ABSENT)
+        return {
+            "latents": self.head.loss(condition.tokens, self.scale(latents), weight, g),
+            "summary": self.config.summary * self.summarised(condition, latents),
+        }
+
+    def summarised(self, condition: Condition, latents: Float[torch.Tensor, "n frames width"]) -> torch.Tensor:
+        """The squared error of the mean and the spread over time of latents, as the region alone tells them.
+
+        In standard deviations, a mean over channels as far as they mean something.
+        """
         weight, clean = torch.where(self.scale.present(latents), 1.0, _ABSENT), self.scale(latents)
         known = weight.sum(1)
         mean = (clean * weight).sum(1) / known
         spread = ((clean - mean[:, None]).square() * weight).sum(1).div(known).sqrt()
-        told = self.summary(condition.tokens[:, 0])
-        error = _weighted(told - torch.cat([mean, spread], 1), torch.cat([known, known], 1) / frames)
-        return {
-            "latents": self.head.loss(condition.tokens, clean, weight, g),
-            "summary": self.config.summary * error,
-        }
+        error = self.summary(condition.tokens[:, 0]) - torch.cat([mean, spread], 1)
+        return _weighted(error, torch.cat([known, known], 1) / latents.shape[1])
 
     def stream(
         self,

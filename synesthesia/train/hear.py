@@ -9,16 +9,19 @@ numbers that say which pictures and recordings may stand together.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from ..bridges.grounding import Locator, LocatorConfig, Places, Truth
+from ..bridges.grounding import Grounding, GroundingConfig, Locator, LocatorConfig, Places, Truth, multi_positive
 from ..bridges.hearing import LOUDNESS_DB, Hearing, HearingConfig
 from ..bridges.mapper import Condition, MapperConfig, attention_loss
 from ..codecs.bands import HOP, RATE, Bands
@@ -27,7 +30,7 @@ from ..encoders.base import Eyesight, FrameEncoder
 from ..encoders.vision import EyesTower
 from ..metrics.localisation import best_threshold, fit_confidence
 from ..senses import InputError
-from .hear_data import Lessons, Pairing, collages, read
+from .hear_data import Lessons, Pairing, Photos, collages, read
 from .hear_scenes import ABSENT, Scenes, joined, read_scenes
 from .loop import LoopConfig, fit
 
@@ -37,16 +40,23 @@ QUIET_DB = -12.0  # what is heard where nothing sounds, below what sounds
 
 @dataclass(frozen=True)
 class HearRun:
-    """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos.
+    """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos, `whole`
+    that of pictures that show one photo instead of pasted parts.
+
+    What the frozen eyes see in views of large photos, little ones and scenes, as many of each as `looks` says, is kept;
+    pictures are put together from that. `look_steps` of `glances` pictures teach the mapper's look before its head.
 
     `drawn` is the share of drawn scenes among the pictures, where there are any; of their parts the share `recorded`
     is heard as a recording of the same kind in place of its own sound, since a recording sounds as things do.
     `checked` pictures fix the thresholds: collages of the split judge, and scenes of the split val.
     """
 
-    locate_steps: int = 1500
-    hear_steps: int = 2000
-    pictures: int = 12
+    locate_steps: int = 1200
+    look_steps: int = 500
+    hear_steps: int = 1400
+    looks: tuple[int, int, int] = (6, 1, 2)
+    glances: int = 192
+    pictures: int = 16
     parts: int = 2
     seconds: float = 2.0
     moments: int = 12
@@ -54,6 +64,7 @@ class HearRun:
     frames: int = 288
     size: int = 160
     little: float = 0.5
+    whole: float = 0.5
     drawn: float = 0.3
     recorded: float = 0.3
     checked: int = 120
@@ -63,8 +74,10 @@ class HearRun:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Pictures (n, 3, size, size); of their parts soft masks (n, k, rows, columns) on the patches' grid, kinds (n, k)
-    with `ABSENT` where there are fewer, the rows of their sounds, and how much louder they are than their kind, in dB.
+    """Pictures (n, 3, size, size), or what the eyes saw in them (n, width, rows, columns), and of their parts:
+
+    soft masks (n, k, rows, columns) on the patches' grid, kinds (n, k) with `ABSENT` where there are fewer, the rows of
+    their sounds, and how much louder they are than their kind, in dB.
     """
 
     x: torch.Tensor
@@ -95,12 +108,61 @@ def _together(seen: Sequence[Seen]) -> Seen:
     )
 
 
-class Pictures:
-    """Collages of large and little photos over photos of what makes no sound, and drawn scenes; what is in them, and
-    what that sounds like.
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What frozen eyes saw in several views of each picture: (pictures, views, width, rows, columns), half precision;
+    and, of scenes, the masks of their sources on the same grid (pictures, views, sources, rows, columns).
     """
 
-    def __init__(self, lessons: Lessons, run: HearRun, scenes: Scenes | None = None) -> None:
+    patches: torch.Tensor
+    masks: torch.Tensor | None = None
+
+    def some(self, rows: np.ndarray, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """One view of each of these pictures."""
+        which = torch.randint(self.patches.shape[1], (len(rows),), generator=g)
+        at = (torch.from_numpy(rows), which)
+        return self.patches[at].float(), None if self.masks is None else self.masks[at].float()
+
+
+def look_at(
+    tower: Eyesight, pictures: Photos | Scenes, times: int, size: int, g: torch.Generator, path: Path
+) -> Looked:
+    """Look at `times` views of each picture, and keep what was seen in a file; a run that resumes finds it there."""
+    if path.is_file():
+        kept = load_file(path)
+        return Looked(kept["patches"], kept.get("masks"))
+    patches, masks = [], []
+    for first in track(range(0, len(pictures), 32), f"looking at {len(pictures)} pictures"):
+        rows = np.repeat(np.arange(first, min(first + 32, len(pictures))), times)
+        if isinstance(pictures, Photos):
+            x = pictures.views(rows, g, size)
+        else:
+            x, shares = pictures.views(rows, g, size)
+            masks.append(F.avg_pool2d(shares, STRIDE).unflatten(0, (-1, times)).half())
+        patches.append(patches_of(tower, x).permute(0, 3, 1, 2).unflatten(0, (-1, times)).half().contiguous())
+    kept = {"patches": torch.cat(patches)} | ({"masks": torch.cat(masks)} if masks else {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(kept, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+    return Looked(kept["patches"], kept.get("masks"))
+
+
+class Pictures:
+    """Photos alone, collages of large and little ones over photos of what makes no sound, and drawn scenes; what is in
+    them, and what that sounds like.
+
+    With a `tower`, all that is drawn is what these eyes saw (kept in the folder `out`), put together patch by patch:
+    to look at a picture takes longer than to learn from it.
+    """
+
+    def __init__(
+        self,
+        lessons: Lessons,
+        run: HearRun,
+        scenes: Scenes | None = None,
+        tower: Eyesight | None = None,
+        out: Path | None = None,
+    ) -> None:
         self._run = run
         self._groups = [(p, Pairing(lessons.sounds, p)) for p in lessons.photos if len(p)]
         self._scenes = scenes
@@ -108,28 +170,47 @@ class Pictures:
         self._recorded = np.unique(lessons.sounds.kind)
         self.sounds = joined(lessons.sounds, scenes.sounds) if scenes else lessons.sounds
         self.kinds = np.unique(np.concatenate([pairing.kinds for _, pairing in self._groups]))
+        self._looked: list[Looked] = []
+        if tower is not None:
+            assert out is not None
+            g = torch.Generator().manual_seed(run.seed)
+            every = [*(photos for photos, _ in self._groups), *([scenes] if scenes else [])]
+            for number, some in enumerate(every):
+                times = run.looks[number if isinstance(some, Photos) else 2]
+                self._looked.append(look_at(tower, some, times, run.size, g, out / f"looked-{number}.safetensors"))
 
     def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
-        """n pictures, collages first; the parts of one are of different kinds."""
+        """n pictures, photos first; the parts of one are of different kinds."""
         drawn = round(self._run.drawn * n) if self._scenes else 0
         seen = [self._collages(rng, g, n - drawn)]
         return _together([*seen, self._drawn(rng, g, drawn)] if drawn else seen)
 
+    def dense(self, tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
+        """Patches (n, rows, columns, width) of what was drawn."""
+        return x.permute(0, 2, 3, 1) if self._looked else patches_of(tower, x)
+
     def _collages(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
-        size, parts = self._run.size, self._run.parts
+        parts = self._run.parts
         kinds = self.kinds[np.argsort(rng.random((n, len(self.kinds))), axis=1)[:, :parts]]
-        views = torch.stack([self._view(rng, g, int(kind)) for kind in kinds.ravel()])
-        photos, pairing = self._groups[self._group(rng, len(self._groups))]
-        ground = photos.views(pairing.silent(rng, n), g, size)
-        x, masks = collages(views.unflatten(0, (n, parts)), ground, g)
+        views = torch.stack([self._view(rng, g, int(kind)) for kind in kinds.ravel()]).unflatten(0, (n, parts))
+        x, masks = collages(views, self.quiet(rng, g, n), g)
         rows = self.recordings(rng, kinds)
-        return Seen(x, F.avg_pool2d(masks, STRIDE), kinds, rows, np.zeros(kinds.shape))
+        whole = rng.random(n) < self._run.whole
+        x[whole], masks[whole] = views[whole, 0], 0.0
+        masks[whole, 0] = 1.0
+        kinds[whole, 1:] = ABSENT
+        return Seen(x, masks if self._looked else F.avg_pool2d(masks, STRIDE), kinds, rows, np.zeros(kinds.shape))
 
     def _drawn(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
         scenes = self._scenes
         assert scenes is not None
         rows = rng.integers(len(scenes), size=n)
-        x, masks = scenes.views(rows, g, self._run.size)
+        if self._looked:
+            x, masks = self._looked[-1].some(rows, g)
+            assert masks is not None
+        else:
+            x, shares = scenes.views(rows, g, self._run.size)
+            masks = F.avg_pool2d(shares, STRIDE)
         sources = scenes.sources(rows)
         there = sources != ABSENT
         kinds = np.where(there, scenes.sounds.kind[np.maximum(sources, 0)], ABSENT)
@@ -137,12 +218,12 @@ class Pictures:
         other = there & (rng.random(kinds.shape) < self._run.recorded) & np.isin(kinds, self._recorded)
         heard[other] = self.recordings(rng, kinds[other])
         level[other] = 0.0
-        return Seen(x, F.avg_pool2d(masks, STRIDE), kinds, heard, level)
+        return Seen(x, masks, kinds, heard, level)
 
     def quiet(self, rng: np.random.Generator, g: torch.Generator, n: int) -> torch.Tensor:
         """n photos of what makes no sound."""
-        photos, pairing = self._groups[self._group(rng, len(self._groups))]
-        return photos.views(pairing.silent(rng, n), g, self._run.size)
+        number = self._group(rng, len(self._groups))
+        return self._some(number, self._groups[number][1].silent(rng, n), g)
 
     def recordings(self, rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
         """The row of a recording of each of these kinds."""
@@ -156,9 +237,14 @@ class Pictures:
         return self.sounds.crops(rows, rng, frames), gain
 
     def _view(self, rng: np.random.Generator, g: torch.Generator, kind: int) -> torch.Tensor:
-        have = [(p, pairing) for p, pairing in self._groups if kind in pairing.kinds]
-        photos, pairing = have[self._group(rng, len(have))]
-        return photos.views(pairing.look(rng, np.array([kind])), g, self._run.size)[0]
+        have = [number for number, (_, pairing) in enumerate(self._groups) if kind in pairing.kinds]
+        number = have[self._group(rng, len(have))]
+        return self._some(number, self._groups[number][1].look(rng, np.array([kind])), g)[0]
+
+    def _some(self, number: int, rows: np.ndarray, g: torch.Generator) -> torch.Tensor:
+        if self._looked:
+            return self._looked[number].some(rows, g)[0]
+        return self._groups[number][0].views(rows, g, self._run.size)
 
     def _group(self, rng: np.random.Generator, groups: int) -> int:
         return groups - 1 if rng.random() < self._run.little else 0
@@ -191,8 +277,9 @@ def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun, s
         raise InputError(f"{eyes} does not hold small eyes; train some with `synesthesia train eyes`.")
     model = Locator(LocatorConfig(encoder.tower.eyes.config), eyes=encoder)
     tower = encoder.tower.eval().requires_grad_(False)
-    pictures = Pictures(lessons, run, scenes)
+    pictures = Pictures(lessons, run, scenes, tower, out)
     frames = round(run.seconds * RATE / HOP)
+    anchors = Anchors(len(lessons.kinds), model.config.grounding)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 21, step])
@@ -204,11 +291,56 @@ def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun, s
         # A few moments of each sound will do for its mean.
         few = torch.rand(dense.shape[:2], generator=g).argsort(1)[:, : run.moments]
         dense = dense.gather(1, few[..., None].expand(-1, -1, dense.shape[-1]))
-        return model.grounding.loss(patches_of(tower, seen.x), dense, real.clamp(max=run.moments), truth_of(seen, rng))
+        looked = model.grounding.look(pictures.dense(tower, seen.x))
+        listened = model.grounding.listen(dense, real.clamp(max=run.moments))
+        terms = model.grounding.compared(*looked, *listened, truth_of(seen, rng))
+        return terms | anchors(model.grounding, looked, listened, seen, rng)
 
-    trained = nn.ModuleList([model.ears, model.grounding])
+    trained = nn.ModuleList([model.ears, model.grounding, anchors])
     fit(trained, loss, LoopConfig(run.locate_steps, 2e-3, seed=run.seed), out / "locate")
     return model.eval()
+
+
+class Anchors(nn.Module):
+    """A point of the shared space for each nameless number, which what is seen and what is heard are both drawn to.
+
+    A small batch holds a few kinds at a time; the anchors stand for all the others (proxies: Movshovitz-Attias et al.,
+    No Fuss Distance Metric Learning, ICCV 2017). They are thrown away after training.
+    """
+
+    def __init__(self, kinds: int, config: GroundingConfig) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.randn(kinds, config.heads, config.width // config.heads))
+
+    def forward(
+        self,
+        grounding: Grounding,
+        looked: tuple[torch.Tensor, torch.Tensor],
+        listened: tuple[torch.Tensor, torch.Tensor],
+        seen: Seen,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        """What is minimised: "seen" holds pictures, and where in them, against the anchors, "heard" sounds."""
+        points, every = F.normalize(self.points, dim=-1), np.arange(len(self.points))
+        shown = (seen.kinds[:, :, None] == every).any(1)
+        picture, part = seen.parts
+        alone = seen.kinds[picture, part]
+        lacking = np.argwhere(~shown & (rng.random(shown.shape) < 1 / len(every)))
+        places = Places(
+            torch.from_numpy(np.concatenate([picture, lacking[:, 0]])),
+            torch.from_numpy(np.concatenate([alone, lacking[:, 1]])),
+            torch.cat([seen.masks[picture, part], seen.masks.new_zeros(len(lacking), *seen.masks.shape[2:])]),
+        )
+        truth = Truth(torch.from_numpy(shown), places=places)
+        told = grounding.compared(*looked, points[:, None], points.new_ones(len(points), 1), truth)
+        moments, weight = listened
+        near = torch.einsum("mthw,khw->mkth", moments, points).amax(-1)
+        scores = (near * weight[:, None]).sum(-1) * grounding.log_contrast.exp().clamp(max=100.0)
+        own = np.concatenate([alone[:, None] == every, shown])
+        return {
+            "seen": 0.5 * torch.stack(list(told.values())).sum(),
+            "heard": 0.5 * multi_positive(scores, torch.from_numpy(own)),
+        }
 
 
 def waves_of(pictures: Pictures, seen: Seen, rng: np.random.Generator, frames: int, spread_db: float) -> torch.Tensor:
@@ -248,7 +380,8 @@ def truth_of(seen: Seen, rng: np.random.Generator) -> Truth:
 @torch.inference_mode()
 def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scenes | None = None) -> Locator:
     """Choose, on recordings and pictures that taught nothing, where a map is cut and what a score is worth."""
-    pictures, rng = Pictures(lessons, run, scenes), np.random.default_rng([run.seed, 23])
+    pictures = Pictures(lessons, dataclasses.replace(run, whole=0.0), scenes)
+    rng = np.random.default_rng([run.seed, 23])
     g = torch.Generator().manual_seed(23)
     frames = round(run.seconds * RATE / HOP)
     heats, masks, scores, matches, sounding, truth = [], [], [], [], [], []
@@ -256,7 +389,7 @@ def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scene
         seen = pictures.draw(rng, g, run.pictures)
         picture, part = seen.parts
         dense, real = heard(model.ears, waves_of(pictures, seen, rng, frames, 0.0))
-        patches, logit = model.grounding.look(patches_of(model.eyes.tower, seen.x))
+        patches, logit = model.grounding.look(pictures.dense(model.eyes.tower, seen.x))
         moments, weight = model.grounding.listen(dense, real)
         volume = model.grounding.volume(patches, moments)
         scores.append((model.grounding.peak(volume, logit.flatten(1)) * weight).sum(-1).flatten().numpy())
@@ -287,7 +420,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     eyes = Locator.load(locator)
     model = Hearing(HearingConfig(str(locator), MapperConfig(eyes.eyes.dense, Bands.space)), eyes)
     tower = eyes.eyes.tower.eval()
-    pictures = Pictures(lessons, run, scenes)
+    pictures = Pictures(lessons, run, scenes, tower, out)
     missing = set(run.ambience) - set(lessons.kinds)
     if missing:
         raise InputError(f"There are no recordings of {', '.join(sorted(missing))} to learn ambience from.")
@@ -296,17 +429,17 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     some = pictures.recordings(rng, np.repeat(pictures.kinds, 12))
     model.mapper.fit_scale(pictures.sounds.latents_at(*pictures.sounding(rng, some, run.frames, 1.5)))
 
-    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([run.seed, 31, step])
-        quiet = max(1, run.sequences // 10)
-        seen = pictures.draw(rng, g, (run.sequences - quiet) // 2)
+    def drawn(rng: np.random.Generator, g: torch.Generator, n: int) -> tuple[torch.Tensor, Condition, torch.Tensor]:
+        """n places in pictures: latents of what is heard there, what leads to them, the loss of the attention."""
+        quiet = max(1, n // 10)
+        seen = pictures.draw(rng, g, (n - quiet) // 2)
         # Two parts of each picture, where it has two: what is heard depends on the place, not on the picture alone.
         order = np.where(seen.kinds == ABSENT, -1.0, rng.random(seen.kinds.shape)).argsort(1)[:, ::-1][:, :2]
         single = np.take_along_axis(seen.kinds, order, 1)[:, 1] == ABSENT
         order[single, 1] = order[single, 0]
         chosen, part = np.repeat(np.arange(len(order)), 2), order.ravel()
         masks = torch.cat([seen.masks[chosen, part], torch.ones(quiet, *seen.masks.shape[2:])])
-        dense = patches_of(tower, torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
+        dense = pictures.dense(tower, torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
         dense = torch.cat([dense[chosen], dense[len(order) :]])
         n = len(dense)
         rows = np.concatenate([seen.rows[chosen, part], pictures.recordings(rng, rng.choice(ambience, quiet))])
@@ -322,14 +455,24 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         by_point = model.mapper.look(dense[:half], None, point / torch.tensor([columns, rows]))
         by_mask = model.mapper.look(dense[half:], masks[half:].clamp_min(1e-4))
         told = Condition(*(torch.cat(parts) for parts in zip(by_point, by_mask, strict=True)))
-        terms = model.mapper.loss(told, pictures.sounds.latents_at(index, gain), g)
-        return terms | {"attention": 0.1 * attention_loss(by_point.weights, masks[:half].clamp_min(1e-6))}
+        strayed = 0.1 * attention_loss(by_point.weights, masks[:half].clamp_min(1e-6))
+        return pictures.sounds.latents_at(index, gain), told, strayed
 
+    def glance(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        latents, told, strayed = drawn(np.random.default_rng([run.seed, 33, step]), g, run.glances)
+        return {"summary": model.mapper.summarised(told, latents), "attention": strayed}
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        latents, told, strayed = drawn(np.random.default_rng([run.seed, 31, step]), g, run.sequences)
+        return model.mapper.loss(told, latents, g) | {"attention": strayed}
+
+    look = nn.ModuleList([model.mapper.eye, model.mapper.summary])
+    fit(look, glance, LoopConfig(run.look_steps, 2e-3, seed=run.seed), out / "look")
     fit(model.mapper, loss, LoopConfig(run.hear_steps, 1.5e-3, seed=run.seed), out / "hear")
     model.eval()
     with torch.inference_mode():
         g = torch.Generator().manual_seed(run.seed)
-        quiet = patches_of(tower, pictures.quiet(np.random.default_rng([run.seed, 32]), g, 64))
+        quiet = pictures.dense(tower, pictures.quiet(np.random.default_rng([run.seed, 32]), g, 64))
         model.ambience.copy_(model.mapper.look(quiet).tokens.mean(0))
     return model
 

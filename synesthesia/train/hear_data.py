@@ -216,12 +216,14 @@ def _uniform(g: torch.Generator, low: float, high: float, *shape: int) -> torch.
 
 
 def collages(
-    parts: Float[torch.Tensor, "n k 3 h w"],
-    ground: Float[torch.Tensor, "n 3 size size"],
+    parts: Float[torch.Tensor, "n k c h w"],
+    ground: Float[torch.Tensor, "n c size size"],
     g: torch.Generator,
     shapes: Float[torch.Tensor, "n k h w"] | None = None,
-) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n k size size"]]:
+) -> tuple[Float[torch.Tensor, "n c size size"], Float[torch.Tensor, "n k size size"]]:
     """Photos pasted on others with soft masks: the pictures, and what share of each pixel shows which part.
+
+    Maps of features can be pasted as well as pixels.
 
     The shares of the parts sum to at most 1; the rest shows `ground`, photos of what makes no sound. Parts lie around
     the middle as soft ellipses, in the order given from back to front; in a third of the pictures the first two share
@@ -254,14 +256,14 @@ def collages(
     theta = torch.zeros(n, k, 2, 3)
     theta[..., 0, 0] = theta[..., 1, 1] = 1 / zoom
     theta[..., 2] = -centre / zoom[..., None]
-    grid = F.affine_grid(theta.flatten(0, 1), [n * k, 3, size, size], align_corners=False)
+    grid = F.affine_grid(theta.flatten(0, 1), [n * k, parts.shape[2], size, size], align_corners=False)
     placed = F.grid_sample(parts.flatten(0, 1), grid, padding_mode="reflection", align_corners=False)
     if shapes is not None:
         alpha = F.grid_sample(shapes.flatten(0, 1)[:, None], grid, padding_mode="zeros", align_corners=False)
         alpha = alpha.clamp(0, 1).reshape(n, k, size, size)
     before = torch.cat([(1 - alpha[:, 1:]).flip(1).cumprod(1).flip(1), torch.ones_like(alpha[:, :1])], 1)
     masks = alpha * before  # what no later part covers
-    picture = (masks[:, :, None] * placed.reshape(n, k, 3, size, size)).sum(1)
+    picture = (masks[:, :, None] * placed.reshape(n, k, -1, size, size)).sum(1)
     return picture + (1 - masks.sum(1, keepdim=True)) * ground, masks
 
 
