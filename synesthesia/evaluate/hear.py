@@ -37,19 +37,19 @@ from ..senses import Image, InputError, Point, Region, Sound
 from . import hear_clips, hear_judge, hear_laws
 from .collage import side_by_side
 from .ear import Ear, Judge, Listener
-from .hear_rows import ROWS, Cascade, Chorus, Library, Maker, Neighbour, Shot, all_rows, colour
+from .hear_rows import ROWS, Cascade, Chorus, Library, Maker, Neighbour, Rival, Shot, all_rows, colour
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
     from ..bridges.hearing import Hearing
 
-SECONDS = 6.0
+SECONDS = 5.0
 SHORT = 4.0  # seconds of each sound in pairs, and in scenes
-MOST_PHOTOS = 8  # of a kind that are asked about, and …
-MOST_LEARNED = 40  # … of a kind that the baselines look at
-MOST_ENCODED = 120  # photos whose latents are compared
-MIXES = 24  # pictures that are heard as a whole
+MOST_PHOTOS = 6  # of a kind that are asked about, and …
+MOST_LEARNED = 30  # … of a kind that the baselines look at
+MOST_COMPARED = 100  # photos whose textures and latents are compared
+MIXES = 16  # pictures that are heard as a whole
 COPY = 0.9  # correlation from which a second counts as a copy
 RIVALS = ("neighbour", "cascade")
 
@@ -274,23 +274,23 @@ def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Listener,
 
 def two_kinds(
     model: Maker,
-    neighbour: Neighbour,
-    cascade: Cascade,
+    neighbour: Rival,
+    cascade: Rival,
     pairs: Sequence[tuple[Shot, Shot]],
     judges: Mapping[str, Judge],
     seed: int,
 ) -> dict[str, Any]:
     """Selectivity of the model, of the sounds the other way round, and of its rivals at the same places."""
     both = asked(pairs)
-    seeds = [seed + i for i in range(len(both.images))]
     features = model.patches(both.images, both.regions)
-    made = model.sounds(both.images, both.regions, SHORT, seeds)
+    made = model.sounds(both.images, both.regions, SHORT, [seed + i for i in range(len(both.images))])
+    few = [seed + i % 2 for i in range(len(both.images))]  # of rivals; the two places of a picture differ
     other = np.random.default_rng(seed).permutation(len(made))
     rows = {
         "model": made,
         "shuffled": [made[i] for i in other],
-        "neighbour": neighbour.sounds(features, SHORT, seeds),
-        "cascade": cascade.sounds(features, SHORT, seeds),
+        "neighbour": neighbour.sounds(features, SHORT, few),
+        "cascade": cascade.sounds(features, SHORT, few),
     }
     out: dict[str, Any] = {}
     for name, judge in judges.items():
@@ -305,16 +305,22 @@ def two_kinds(
 # --- sounds themselves -----------------------------------------------------------------------------------------------
 
 
+def _spread(n: int) -> Int[np.ndarray, " chosen"]:
+    """The numbers of at most `MOST_COMPARED` of n, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(MOST_COMPARED, n)).round().astype(int))
+
+
 def textures(rows: Mapping[str, Sequence[Sound]]) -> dict[str, dict[str, float]]:
     """Median differences of texture statistics from the real recordings, for the rows that are sounds of their own."""
+    chosen = _spread(len(rows["real"]))
 
-    def of(sounds: Sequence[Sound]) -> list[Texture]:
-        return [texture(s.mono, s.rate) for s in sounds]
+    def of(name: str) -> list[Texture]:
+        return [texture(rows[name][i].mono, rows[name][i].rate) for i in chosen]
 
-    real = of(rows["real"])
+    real = of("real")
     out = {}
-    for name in ("noise", "voice", "neighbour", "cascade", "model"):
-        errors = [texture_error(r, m)._asdict() for r, m in zip(real, of(rows[name]), strict=True)]
+    for name in ("voice", "neighbour", "cascade", "model"):
+        errors = [texture_error(r, m)._asdict() for r, m in zip(real, of(name), strict=True)]
         out[name] = {key: float(np.median([e[key] for e in errors])) for key in errors[0]}
     return out
 
@@ -329,7 +335,7 @@ def latent_errors(
     known = np.concatenate(list(cascade.colours.values()))
     middle, spread = known.mean(axis=0), known.std(axis=0)
     heard = spread > 1e-3
-    chosen = np.unique(np.linspace(0, len(shots) - 1, min(MOST_ENCODED, len(shots))).round().astype(int))
+    chosen = _spread(len(shots))
     photos = [shots[i].cluster for i in chosen]
     real = np.stack([colour(rows["real"][i], voice) for i in chosen])
 
@@ -437,10 +443,10 @@ def evaluate(
     `world`, `train_world`: held-out and training scenes of `synesthesia world scenes`. `clips`: a folder of videos.
     What is not given is not measured. `tell` is called with what was just done.
     """
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
 
     def done(what: str) -> None:
-        tell(f"{time.perf_counter() - begun:6.0f} s  {what}")
+        tell(f"{time.perf_counter() - begun:5.0f} s, {time.process_time() - used:5.0f} of CPU: {what}")
 
     judges: dict[str, Judge] = {"yamnet": Ear(judge), "own": hear_judge.load(folder)}
     chorus, voice = Chorus(model), model.voice

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,16 +20,25 @@ from ..metrics import mean
 from ..metrics.distributions import frechet_distance, kernel_distance
 from ..senses import Image, InputError, Region, Sound
 from .ear import Judge
-from .hear_rows import Cascade, Maker, Neighbour
+from .hear_rows import Maker, Rival
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from ..bridges.grounding import Locator
-
-SECONDS = 6.0
-LONGEST_S = 20.0  # of a clip's own sound
+SECONDS = 5.0
+LONGEST_S = 10.0  # of a clip's own sound
 MOST_CLIPS = 500
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Who says how well pictures and sounds go together: `bridges.grounding.Locator`, or anything like it."""
+
+    def see(self, images: Sequence[Image]) -> Sequence[Any]: ...
+
+    def hear(self, sounds: Sequence[Sound]) -> Sequence[Any]: ...
+
+    def match(self, seen: Sequence[Any], heard: Sequence[Any]) -> Float[np.ndarray, "pictures sounds"]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +83,9 @@ def ranks(score: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:
 
 def evaluate(
     model: Maker,
-    locator: Locator,
-    neighbour: Neighbour,
-    cascade: Cascade,
+    locator: Matcher,
+    neighbour: Rival,
+    cascade: Rival,
     judges: Mapping[str, Judge],
     folder: Path,
     seed: int = 0,

@@ -125,34 +125,37 @@ def _sources(example: shards.Example) -> list[dict[str, Any]]:
 class Known:
     """What the training scenes teach the rows that a model must beat, through the model's own eyes."""
 
-    def __init__(self, model: Maker, sources: Sequence[Source], voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, model: Maker, sources: Sequence[Source], voice: Voice, seconds: float) -> None:
+        self._voice, self._seconds = voice, seconds
         self._sources = sources
         features = model.patches([s.image for s in sources], [s.region for s in sources])
         self._unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-9)
         self._reader = KernelRidge.fit(features, [s.kind for s in sources])
         self._word: dict[str, Sound] = {}
+        self._kept: dict[int, Sound] = {}  # as the voice keeps them, by number
 
-    def neighbour(self, features: Float[np.ndarray, "n width"], seconds: float) -> list[Sound]:
+    def neighbour(self, features: Float[np.ndarray, "n width"]) -> list[Sound]:
         """The sound of the training source that looks most alike."""
         nearest = (features @ self._unit.T).argmax(axis=1)
-        return [self._spoken(self._sources[i].sound, seconds) for i in nearest]
+        return [self._spoken(int(i)) for i in nearest]
 
-    def cascade(self, features: Float[np.ndarray, "n width"], seconds: float) -> list[Sound]:
+    def cascade(self, features: Float[np.ndarray, "n width"]) -> list[Sound]:
         """The most typical training sound of the kind that the place is taken for: one word, one sound."""
-        return [self._said(kind, seconds) for kind in self._reader.predict(features)]
+        return [self._said(kind) for kind in self._reader.predict(features)]
 
-    def _said(self, kind: str, seconds: float) -> Sound:
+    def _said(self, kind: str) -> Sound:
         if kind not in self._word:
-            sounds = [s.sound for s in self._sources if s.kind == kind]
-            heard = np.array([attributes(s.mono, s.rate) for s in sounds])
-            spread = heard.std(axis=0) + 1e-6
-            self._word[kind] = self._spoken(sounds[metrics.medoid(heard / spread)], seconds)
+            at = [i for i, s in enumerate(self._sources) if s.kind == kind]
+            told = heard([self._sources[i].sound for i in at])
+            self._word[kind] = self._spoken(at[metrics.medoid(told / (told.std(axis=0) + 1e-6))])
         return self._word[kind]
 
-    def _spoken(self, sound: Sound, seconds: float) -> Sound:
-        n = round(seconds * sound.rate)
-        return self._voice.decode(self._voice.encode(Sound(np.resize(sound.mono, n)[None], sound.rate)), 0)
+    def _spoken(self, number: int) -> Sound:
+        if number not in self._kept:
+            sound = self._sources[number].sound
+            part = Sound(np.resize(sound.mono, round(self._seconds * sound.rate))[None], sound.rate)
+            self._kept[number] = self._voice.decode(self._voice.encode(part), 0)
+        return self._kept[number]
 
 
 def _derangement(kinds: Sequence[str], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
@@ -282,7 +285,7 @@ def evaluate(
     sources = read(world, "test", MOST_SOURCES)
     if not sources:
         raise InputError(f"{world} holds no scenes.")
-    known = None if train_world is None else Known(model, read(train_world, "train", MOST_LEARNED), voice)
+    known = None if train_world is None else Known(model, read(train_world, "train", MOST_LEARNED), voice, SECONDS)
     images, regions, kinds = [s.image for s in sources], [s.region for s in sources], [s.kind for s in sources]
     scenes = np.array([s.scene for s in sources])
     rng = np.random.default_rng(seed)
@@ -293,8 +296,8 @@ def evaluate(
     rows = {"model": made, "shuffled": made[_derangement(kinds, rng)], "real": again}
     if known is not None:
         features = model.patches(images, regions)
-        rows["neighbour"] = heard(known.neighbour(features, SECONDS))
-        rows["cascade"] = heard(known.cascade(features, SECONDS))
+        rows["neighbour"] = heard(known.neighbour(features))
+        rows["cascade"] = heard(known.cascade(features))
 
     apart = clear_pairs(kinds, true, again)
     judged = {row: agreement(values[apart.first] - values[apart.second], apart.sign) for row, values in rows.items()}
@@ -342,8 +345,8 @@ def _together(
     rows = {"model": made, "shuffled": _exchanged(made, seed)}
     if known is not None:
         features = model.patches(images, regions)
-        rows["neighbour"] = heard(known.neighbour(features, SECONDS))
-        rows["cascade"] = heard(known.cascade(features, SECONDS))
+        rows["neighbour"] = heard(known.neighbour(features))
+        rows["cascade"] = heard(known.cascade(features))
     return {row: agreement(values[::2] - values[1::2], pairs.sign) for row, values in rows.items()}
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..bridges.hearing import Hearing
 
 LEVEL_DB = -23.0
+AHEAD_S = 0.25  # what a voice may want to know of what follows
 AT_ONCE = 16  # sounds made at once
 MOST_COMPARED = 24  # recordings of a kind, of which the most typical is looked for
 
@@ -50,6 +51,15 @@ class Maker(Protocol):
     def sounds(
         self, images: Sequence[Image], regions: Sequence[Region], seconds: float, seeds: Sequence[int]
     ) -> list[Sound]: ...
+
+
+@runtime_checkable
+class Rival(Protocol):
+    """A row that makes its sound from what the model's eyes see, in a way that the model has to beat."""
+
+    def kinds(self, features: Float[np.ndarray, "n width"]) -> list[str]: ...
+
+    def sounds(self, features: Float[np.ndarray, "n width"], seconds: float, seeds: Sequence[int]) -> list[Sound]: ...
 
 
 class Chorus:
@@ -91,7 +101,7 @@ class Chorus:
         tokens = torch.stack(leads)
         latents = model.mapper.generate(
             Condition(tokens, tokens.new_zeros(len(leads), 1, 1)),
-            model.voice.frames(seconds),
+            model.voice.frames(seconds + AHEAD_S),
             own,
             steps=config.steps,
             guidance=config.guidance,
@@ -145,56 +155,62 @@ class Neighbour:
 
     def __init__(self, library: Library, voice: Voice) -> None:
         self._library = library
-        self._voice = voice
         self._unit = library.features / np.linalg.norm(library.features, axis=1, keepdims=True).clip(1e-9)
+        self._say = _Speaker(library.recordings, voice)
 
     def kinds(self, features: Float[np.ndarray, "n width"]) -> list[str]:
         nearest = (features @ self._unit.T).argmax(axis=1)
         return [self._library.kinds[i] for i in nearest]
 
     def sounds(self, features: Float[np.ndarray, "n width"], seconds: float, seeds: Sequence[int]) -> list[Sound]:
-        return [
-            spoken(self._library.recordings[kind], self._voice, seconds, seed)
-            for kind, seed in zip(self.kinds(features), seeds, strict=True)
-        ]
+        return [self._say(kind, seconds, seed) for kind, seed in zip(self.kinds(features), seeds, strict=True)]
 
 
 class Cascade:
     """Picture → word → sound: the likeliest name by kernel ridge on the same features, and the most typical recording
     of that name (the medoid of its mean band levels), kept as well as the voice can. What words lose, it loses.
+
+    `colours`: the mean latents of the recordings of each kind that were compared, [recordings, width].
     """
 
     def __init__(self, library: Library, voice: Voice) -> None:
-        self._voice = voice
         self._reader = KernelRidge.fit(library.features, library.kinds)
-        self._medoid: dict[str, Sound] = {}
-        self.colours: dict[str, np.ndarray] = {}  # of the recordings that were compared, [recordings, width]
+        self.colours: dict[str, np.ndarray] = {}
+        medoids: dict[str, list[Sound]] = {}
         for name in sorted(set(library.kinds)):
             sounds = library.recordings[name][:MOST_COMPARED]
             self.colours[name] = np.stack([colour(excerpt(s, 4.0, 0), voice) for s in sounds])
-            self._medoid[name] = sounds[metrics.medoid(self.colours[name])]
+            medoids[name] = [sounds[metrics.medoid(self.colours[name])]]
+        self._say = _Speaker(medoids, voice)
 
     def kinds(self, features: Float[np.ndarray, "n width"]) -> list[str]:
         return self._reader.predict(features)
 
     def sounds(self, features: Float[np.ndarray, "n width"], seconds: float, seeds: Sequence[int]) -> list[Sound]:
-        return [
-            spoken([self._medoid[kind]], self._voice, seconds, seed)
-            for kind, seed in zip(self.kinds(features), seeds, strict=True)
-        ]
+        return [self._say(kind, seconds, seed) for kind, seed in zip(self.kinds(features), seeds, strict=True)]
 
 
-def spoken(recordings: Sequence[Sound], voice: Voice, seconds: float, seed: int) -> Sound:
-    """An excerpt of one of these recordings as the voice keeps it."""
-    chosen = recordings[int(np.random.default_rng([seed, 7]).integers(len(recordings)))]
-    return voice.decode(voice.encode(excerpt(chosen, seconds, seed)), seed)
+class _Speaker:
+    """An excerpt of one of a kind's recordings, by seed, as the voice keeps it; asked again, the same."""
+
+    def __init__(self, recordings: Mapping[str, Sequence[Sound]], voice: Voice) -> None:
+        self._recordings, self._voice = recordings, voice
+        self._said: dict[tuple[str, float, int], Sound] = {}
+
+    def __call__(self, kind: str, seconds: float, seed: int) -> Sound:
+        key = (kind, seconds, seed)
+        if key not in self._said:
+            sounds = self._recordings[kind]
+            chosen = sounds[int(np.random.default_rng([seed, 7]).integers(len(sounds)))]
+            self._said[key] = self._voice.decode(self._voice.encode(excerpt(chosen, seconds, seed)), seed)
+        return self._said[key]
 
 
 def all_rows(
     model: Maker,
     shots: Sequence[Shot],
-    neighbour: Neighbour,
-    cascade: Cascade,
+    neighbour: Rival,
+    cascade: Rival,
     held_out: Mapping[str, Sequence[Sound]],
     voice: Voice,
     seconds: float,

@@ -1,9 +1,9 @@
 """The protocols of `evaluate locate`: recordings looked for in pictures, neither of which taught anything.
 
-In collages, two photos side by side, a held-out recording of each kind is looked for; in drawn scenes each source's own
-sound. The threshold is the one that the model fixed on validation data. The rows beside it know less: the whole
-picture, a Gaussian at its centre, a random map, the model's map for another sound. The thresholds of Gaussian and
-random map are those with which they do best on this very data, in their favour.
+In collages, two photos beside two of what makes no sound, a held-out recording of each kind is looked for; in drawn
+scenes each source's own sound. The threshold is the one that the model fixed on validation data. The rows beside it
+know less: the whole picture, a Gaussian at its centre, a random map, the model's map for another sound. The thresholds
+of Gaussian and random map are those with which they do best on this very data, in their favour.
 
 Retrieval asks which of one photo of each kind goes with a recording, and the other way round.
 """
@@ -14,23 +14,23 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..data.pack import BY_KIND, TOGETHER
+from ..data.table import SILENT_KIND
 from ..metrics import bootstrap, mean
 from ..metrics.localisation import best_threshold, iou, pointing, share_above, success_auc
-from ..senses import Image, Region, Sound
-from .collage import side_by_side
+from ..senses import Image, InputError, Region, Sound
+from .collage import in_quarters
 from .hear import Held, pair_up, read, shots_of
+from .hear_clips import Matcher
 from .hear_laws import read as read_scenes
 from .hear_rows import Shot, excerpt
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-    from ..bridges.grounding import Heard, Locator
 
 SECONDS = 4.0
 MOST_PHOTOS = 8  # of a kind
@@ -38,6 +38,15 @@ MOST_SOURCES = 40  # of a kind in scenes
 ROUNDS = 5  # of retrieval
 SPREAD = 0.25  # standard deviation of the Gaussian, in shares of each side
 COARSE = 28  # cells of the longer side of the maps on which thresholds are sought
+
+
+@runtime_checkable
+class Finder(Matcher, Protocol):
+    """Who also says where in a picture a sound comes from; its `config` has the `threshold` fixed beforehand."""
+
+    config: Any
+
+    def find(self, seen: Any, heard: Any) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +61,7 @@ class Question:
 
 
 def evaluate(
-    model: Locator,
+    model: Finder,
     folder: Path,
     *,
     world: Path | None = None,
@@ -61,7 +70,7 @@ def evaluate(
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """All protocols on the shards of `synesthesia data pack` and, where given, a held-out world of scenes."""
-    test = read(folder, "test", MOST_PHOTOS)
+    test = read(folder, "test", MOST_PHOTOS, quiet=True)
     shots = shots_of(test, test.sounds.keys())
     tell(f"{len(shots)} photos read")
     result: dict[str, Any] = {"threshold": model.config.threshold, "seed": seed, "pairing": BY_KIND}
@@ -78,14 +87,23 @@ def evaluate(
 def _collages(
     test: Held, shots: Sequence[Shot], pairs: int, seed: int
 ) -> tuple[list[Image], list[Sound], list[Question]]:
+    """Two photos and two that make no sound (or others still) as the quarters of one picture, in any order."""
     images: list[Image] = []
     sounds: list[Sound] = []
     asked: list[Question] = []
     number: dict[tuple[str, int], int] = {}
+    quiet = [(SILENT_KIND, image) for _, _, image in test.photos.get(SILENT_KIND, ())]
+    rng = np.random.default_rng([seed, 3])
     for i, (a, b) in enumerate(pair_up(shots, pairs, seed)):
-        image, here, there = side_by_side(a.image, b.image)
+        rest = quiet if len(quiet) > 1 else [(s.kind, s.image) for s in shots if s.kind not in (a.kind, b.kind)]
+        if not rest:
+            raise InputError("To look for two kinds among others, there must be photos of silent things or of a third.")
+        four = [a.image, b.image, *(rest[k][1] for k in rng.integers(len(rest), size=2))]
+        order = rng.permutation(4)
+        image, quarters = in_quarters([four[k] for k in order])
         images.append(image)
-        for shot, where in ((a, here), (b, there)):
+        for k, shot in enumerate((a, b)):
+            where = quarters[int(np.flatnonzero(order == k)[0])]
             take = i % len(test.sounds[shot.kind])
             if (shot.kind, take) not in number:
                 number[shot.kind, take] = len(sounds)
@@ -113,10 +131,10 @@ def audible(sound: Sound, level_db: float = -23.0) -> Sound:
 
 
 def _where(
-    model: Locator, images: Sequence[Image], sounds: Sequence[Sound], asked: Sequence[Question], seed: int
+    model: Finder, images: Sequence[Image], sounds: Sequence[Sound], asked: Sequence[Question], seed: int
 ) -> dict[str, Any]:
     """Every row's answers to the questions, scored."""
-    heard: list[Heard] = [h for s in sounds for h in model.hear([s])]
+    heard = [h for s in sounds for h in model.hear([s])]
     rng = np.random.default_rng(seed)
     # Another sound of another kind for each question, where there is one.
     others = [[q.sound for q in asked if q.kind != question.kind] or [question.sound] for question in asked]
@@ -182,7 +200,7 @@ def _scored(ious: np.ndarray, hits: np.ndarray, objects: np.ndarray) -> dict[str
     }
 
 
-def retrieval(model: Locator, shots: Sequence[Shot], test: Held, seed: int) -> dict[str, Any]:
+def retrieval(model: Matcher, shots: Sequence[Shot], test: Held, seed: int) -> dict[str, Any]:
     """Of one photo and one recording of each kind: how often the right one of all kinds is first, or among five.
 
     In several rounds, every photo and recording encoded once; a tie counts half.
