@@ -478,7 +478,7 @@ def evaluate_hear(
     world: Path | None = None,
     train_world: Path | None = None,
     clips: Path | None = None,
-    pairs: int = 100,
+    pairs: int = 80,
     seed: int = 0,
 ) -> int:
     """Measure a hearing model on held-out photos, recordings and scenes, beside all that it must beat.

@@ -196,7 +196,7 @@ def test_who_follows_the_look_is_right_and_the_way_through_the_name_is_at_chance
     monkeypatch.setattr(hear_laws, "read", lambda folder, split, most: worlds[split])
     monkeypatch.setattr(hear_laws, "SECONDS", 0.3)
     right, wrong, deaf = (
-        hear_laws.evaluate(Follower(sign), Bands(), Path("a"), train, pairs=8)
+        hear_laws.evaluate(Follower(sign), Bands(), Path("a"), train, pairs=12)
         for sign, train in ((1.0, Path("b")), (-1.0, None), (0.0, None))
     )
     for name in ("one_picture", "two_pictures"):

@@ -435,7 +435,7 @@ def evaluate(
     train_world: Path | None = None,
     clips: Path | None = None,
     seed: int = 0,
-    pairs: int = 100,
+    pairs: int = 80,
     tell: Callable[[str], None] = lambda text: None,
 ) -> tuple[dict[str, Any], list[Shown]]:
     """All protocols of `evaluate hear` on the shards of `synesthesia data pack`, and what the page shows of them.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LEVEL_DB = -23.0
 AHEAD_S = 0.25  # what a voice may want to know of what follows
 AT_ONCE = 16  # sounds made at once
-MOST_COMPARED = 24  # recordings of a kind, of which the most typical is looked for
+MOST_COMPARED = 16  # recordings of a kind, of which the most typical is looked for
 
 ROWS = ("silence", "noise", "shuffled", "real", "voice", "neighbour", "cascade", "model")
 
