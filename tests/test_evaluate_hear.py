@@ -103,6 +103,11 @@ def test_the_distance_of_repeated_items_is_that_of_the_items() -> None:
     small = kernels(x[:20], y)
     assert discrepancy(k, weight, np.ones(25)) != pytest.approx(once)
     assert discrepancy(small, np.ones(20), np.ones(25)) == pytest.approx(kernel_distance(x[:20], y))
+
+    def paired(a: np.ndarray) -> float:  # of a set and a noisy copy of it: still no bias by who belongs to whom
+        return discrepancy(kernels(a, a + 0.01), *[np.ones(len(a))] * 2, paired=True)
+
+    assert abs(np.mean([paired(rng.standard_normal((40, 3))) for _ in range(60)])) < 0.5
     alike = [
         discrepancy(kernels(rng.standard_normal((40, 3)), rng.standard_normal((40, 3))), *[np.ones(40)] * 2)
         for _ in range(60)
@@ -517,9 +522,9 @@ def test_rows_by_ear_their_shares_and_leads() -> None:
     assert told["share"]["value"] == 1.0
     assert told["lead"]["cascade"]["value"] == 0.5
     far = hear.distances(heard, asked)
-    assert far["rows"]["model"]["kad"]["value"] == pytest.approx(
-        kernel_distance(heard["real"].place, heard["model"].place)
-    )
+    own = far["rows"]["model"]["kad"]
+    assert own["low"] <= own["value"] <= own["high"]
+    assert own["value"] == pytest.approx(0.0, abs=15)  # the real ones themselves
     assert far["lead"]["neighbour"]["value"] == pytest.approx(
         far["rows"]["neighbour"]["kad"]["value"] - far["rows"]["model"]["kad"]["value"]
     )

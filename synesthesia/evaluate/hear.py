@@ -182,7 +182,7 @@ def distances(heard: Mapping[str, Verdicts], shots: Sequence[Shot]) -> dict[str,
     def kad(name: str) -> Callable[[np.ndarray], float]:
         def of(index: np.ndarray) -> float:
             count = np.bincount(index, minlength=n).astype(float)
-            return discrepancy(table[name], count, count)
+            return discrepancy(table[name], count, count, paired=True)
 
         return of
 

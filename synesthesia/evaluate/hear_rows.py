@@ -91,7 +91,10 @@ class Chorus:
 
         model, config = self.model, self.model.config
         leads, own = [], []
-        for view, region, seed in zip(model.see(images), regions, seeds, strict=True):
+        once = {id(image): image for image in images}  # two places in one picture need one look
+        views = dict(zip(once, model.see(list(once.values())), strict=True))
+        for image, region, seed in zip(images, regions, seeds, strict=True):
+            view = views[id(image)]
             plan = model.plan(view, region, seed)
             row = 0 if plan.foci[0].tokens is not None else 1  # the row of the plan that is heard gives the seed
             lead = (plan.foci[0].tokens, plan.bed)[row]

@@ -56,11 +56,24 @@ def kernels(reference: Float[np.ndarray, "n d"], made: Float[np.ndarray, "m d"])
     return Kernels(kernel(within, True), kernel(_squares(y, y), True), kernel(_squares(x, y), False))
 
 
-def discrepancy(k: Kernels, weight_reference: Float[np.ndarray, " n"], weight_made: Float[np.ndarray, " m"]) -> float:
-    """KAD of sets in which items stand so many times; an item is never compared with itself, nor with its repeats."""
+def discrepancy(
+    k: Kernels,
+    weight_reference: Float[np.ndarray, " n"],
+    weight_made: Float[np.ndarray, " m"],
+    paired: bool = False,
+) -> float:
+    """KAD of sets in which items stand so many times; an item is never compared with itself, nor with its repeats.
+
+    `paired`: item i of both sets belongs together, and is not compared either (Gretton et al. 2012, lemma 6), or
+    resamples, in which such pairs are more frequent, would all seem nearer.
+    """
     p, q = weight_reference, weight_made
     same = sum(float(w @ m @ w) / max(float(w.sum() ** 2 - (w**2).sum()), 1e-12) for w, m in ((p, k[0]), (q, k[1])))
-    return 100.0 * (same - 2.0 * float(p @ k.between @ q) / float(p.sum() * q.sum()))
+    between, pairs = float(p @ k.between @ q), float(p.sum() * q.sum())
+    if paired:
+        between -= float(p @ (np.diag(k.between) * q))
+        pairs -= float(p @ q)
+    return 100.0 * (same - 2.0 * between / max(pairs, 1e-12))
 
 
 def kernel_distance(reference: Float[np.ndarray, "n d"], made: Float[np.ndarray, "m d"]) -> float:
