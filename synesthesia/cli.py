@@ -494,27 +494,45 @@ def evaluate_hear(
     judge: Path,
     output: _OUT = Path("hear.json"),
     model: str = "hear/tiny",
-    pairs: int = 100,
+    world: Path | None = None,
+    train_world: Path | None = None,
+    clips: Path | None = None,
+    pairs: int = 80,
     seed: int = 0,
 ) -> int:
-    """Measure a hearing model on held-out photos and recordings, beside all that it must beat.
+    """Measure a hearing model on held-out photos, recordings and scenes, beside all that it must beat.
+
+    Writes the figures, and beside them a page with the table, pictures and sounds. A judge of our own is taught by the
+    recordings of the split judge and kept in the cache folder.
 
     Args:
         shards: A folder that `synesthesia data pack` made.
         judge: A folder with yamnet.tflite and yamnet_class_map.csv (needs the wheel ai-edge-litert).
-        output: The figures, as JSON.
+        output: The figures, as JSON; the page has the same name and ends in .html.
         model: A name, a folder, or hf:user/repo@commit.
+        world: Drawn scenes of the split test, for one kind twice.
+        train_world: Drawn scenes of the split train, for what the model must beat there.
+        clips: A folder of videos, of which the middle frames are heard (needs the extra `video`).
         pairs: How many pairs of photos of two kinds.
         seed: The same seed draws the same pairs and sounds.
     """
     from .bridges.hearing import Hearing
     from .evaluate import hear as room
+    from .evaluate import hear_report
 
+    if pairs < 1:
+        raise InputError(f"At least one pair of photos is needed, not {pairs}.")
+    if output.suffix != ".json":
+        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
     media.check_writable(output)
-    loaded = Hearing.load(model)
-    result = room.evaluate(loaded, loaded.voice, shards, judge, seed, pairs)
-    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
-    print(room.told(result))
+    result, shown = room.evaluate(
+        Hearing.load(model), shards, judge, world=world, train_world=train_world, clips=clips, seed=seed, pairs=pairs,
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    result["table"] = hear_report.hear_table(result)
+    page = hear_report.write(output, f"evaluate hear: {model}", result, shown)
+    print(room.plain(result))
+    print(f"{len(result['table'])} figures in {output}; listen in {page}")
     return 0
 
 
@@ -522,26 +540,37 @@ def evaluate_locate(
     shards: tyro.conf.Positional[Path],
     output: _OUT = Path("locate.json"),
     model: str = "locate/tiny",
-    pairs: int = 200,
+    world: Path | None = None,
+    pairs: int = 150,
     seed: int = 0,
 ) -> int:
     """Measure a locator on held-out photos and recordings: where in a pair of photos is this sound, and which is which.
 
     Args:
         shards: A folder that `synesthesia data pack` made.
-        output: The figures, as JSON.
+        output: The figures, as JSON; the page has the same name and ends in .html.
         model: A name, a folder, or hf:user/repo@commit.
+        world: Drawn scenes of the split test, in which each source is looked for by its sound.
         pairs: How many pairs of photos of two kinds.
         seed: The same seed draws the same pairs and sounds.
     """
     from .bridges.grounding import Locator
-    from .evaluate import hear as room
+    from .evaluate import hear_report
+    from .evaluate import locate as room
 
+    if pairs < 1:
+        raise InputError(f"At least one pair of photos is needed, not {pairs}.")
+    if output.suffix != ".json":
+        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
     media.check_writable(output)
-    result = room.evaluate_locator(Locator.load(model), shards, seed, pairs)
-    text = json_format.dumps(result, indent=1)
-    media.write_bytes(output, text.encode())
-    print(text)
+    result = room.evaluate(
+        Locator.load(model), shards, world=world, seed=seed, pairs=pairs,
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    result["table"] = hear_report.locate_table(result)
+    page = hear_report.write(output, f"evaluate locate: {model}", result)
+    print(room.table(result))
+    print(f"Figures in {output} and {page}")
     return 0
 
 

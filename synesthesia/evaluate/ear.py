@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,20 @@ RATE = 16_000
 WINDOW = 15_600  # samples of one look
 HOP = WINDOW // 2
 CLASSES = 521
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Who says how much of each kind is in a sound, clearest first: `Ear`, or our own `hear_judge.KindEar`."""
+
+    def kinds(self, sound: Sound) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Judge(Listener, Protocol):
+    """A listener with a space of its own, in which sounds are near or far."""
+
+    def listen(self, sound: Sound) -> tuple[dict[str, float], Float[np.ndarray, " d"]]: ...
 
 
 class Ear:
@@ -57,8 +71,15 @@ class Ear:
             out.append(self._net.get_tensor(asked).reshape(-1, CLASSES).mean(axis=0))
         return np.stack(out)
 
-    def kinds(self, sound: Sound) -> dict[str, float]:
-        """How much of each kind is heard, clearest first: the best of its classes in the mean over all looks."""
+    def listen(self, sound: Sound) -> tuple[dict[str, float], Float[np.ndarray, " classes"]]:
+        """How much of each kind is heard, clearest first: the best of its classes in the mean over all looks.
+
+        And the decimal logarithms of that mean, from −4 on: the sound as a place among others.
+        """
         mean = self.scores(sound).mean(axis=0)
         heard = {kind: float(mean[classes].max()) for kind, classes in self._heard.items()}
-        return dict(sorted(heard.items(), key=lambda pair: -pair[1]))
+        return dict(sorted(heard.items(), key=lambda pair: -pair[1])), np.log10(mean + 1e-4)
+
+    def kinds(self, sound: Sound) -> dict[str, float]:
+        """How much of each kind is heard, clearest first."""
+        return self.listen(sound)[0]

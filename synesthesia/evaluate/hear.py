@@ -1,52 +1,66 @@
-"""The protocols of `evaluate hear` and `evaluate locate`: photos and recordings that taught nothing, and a judge's ear.
+"""The protocols of `evaluate hear`: photos, recordings, scenes and clips that taught nothing, and two judges' ears.
 
-What is measured, each with its 95 % bootstrap interval over photos:
+What is measured, each with its 95 % bootstrap interval over photos (scenes, clips); two judges, YAMNet and our own
+(`hear_judge`), and the report says which:
 
-- kind by ear: how often the judge (YAMNet, its classes mapped to kinds) hears the photo's kind first, beside its
-  accuracy on real held-out recordings of the same kinds and how well the picture alone tells the kind;
-- selectivity, two kinds: in a collage of two photos the judge hears more of A in the sound of A's place than in that of
-  B's, and the other way round (chance one half);
-- distances of all sounds of a row from real held-out recordings, on the judge's scores: kernel (KAD) and Fréchet;
-- textures (McDermott & Simoncelli 2011) against a held-out recording of the kind, and copies of training recordings;
-- localisation of a recording in collages, with the threshold that the model has fixed beforehand, and retrieval.
+- kind by ear: how often a judge hears the photo's kind first, beside its accuracy on real held-out recordings of the
+  same kinds and how well the picture alone tells the kind;
+- selectivity, two kinds: in a collage of two photos a judge hears more of A in the sound of A's place than in that of
+  B's, and the other way round (chance one half); one kind twice and the laws behind it: `hear_laws`;
+- distances of all sounds of a row from real held-out recordings in each judge's space: kernel (KAD) and Fréchet;
+- textures (McDermott & Simoncelli 2011) and mean latents against a held-out recording of the kind; copies of training
+  recordings, beside what real recordings of others have in common with them;
+- whether the parts of a scene add up to their mix, and larger things are louder; speed; real clips: `hear_clips`.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import shards
 from ..codecs.voice import Voice
+from ..data.pack import BY_KIND
 from ..data.table import SILENT_KIND
 from ..media import resample
-from ..metrics import Estimate, bootstrap, copies
-from ..metrics.distributions import frechet_distance, kernel_distance
-from ..metrics.localisation import iou, pointing, share_above, success_auc
-from ..metrics.texture import texture, texture_error
-from ..senses import Image, InputError, Region, Sound
-from .ear import Ear
-from .hear_rows import ROWS, Library, Maker, Shot, all_rows, excerpt
+from ..metrics import Estimate, bootstrap, copies, mean, spearman
+from ..metrics.distributions import discrepancy, frechet_distance, kernels
+from ..metrics.texture import Texture, texture, texture_error
+from ..senses import Image, InputError, Point, Region, Sound
+from . import hear_clips, hear_judge, hear_laws
+from .collage import side_by_side
+from .ear import Ear, Judge, Listener
+from .hear_rows import ROWS, Cascade, Chorus, Library, Maker, Neighbour, Rival, Shot, all_rows, colour
 
 if TYPE_CHECKING:
-    pass
+    from jaxtyping import Float, Int
 
-SECONDS = 8.0
-MOST_PHOTOS = 12  # of a kind that are asked about, and …
-MOST_LEARNED = 60  # … of a kind that the baselines look at
-SIDE = 224  # of a collage
+    from ..bridges.hearing import Hearing
+
+SECONDS = 5.0
+SHORT = 4.0  # seconds of each sound in pairs, and in scenes
+MOST_PHOTOS = 6  # of a kind that are asked about, and …
+MOST_LEARNED = 30  # … of a kind that the baselines look at
+MOST_COMPARED = 100  # photos whose textures and latents are compared
+MIXES = 16  # pictures that are heard as a whole
+COPY = 0.9  # correlation from which a second counts as a copy
+RIVALS = ("neighbour", "cascade")
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """Who says how much of each kind is in a sound, clearest first: `ear.Ear`, or anything that hears like it."""
+EMBEDDINGS = {
+    "yamnet": "log10 of YAMNet's 521 scores, mean over the sound",
+    "own": "scores for kinds of our own judge, taught by the split judge, mean over looks of 2 s",
+}
 
-    def kinds(self, sound: Sound) -> dict[str, float]: ...
+
+# --- what is read ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +96,13 @@ def read(folder: Path, split: str, most_photos: int, quiet: bool = False) -> Hel
     return Held(dict(photos), dict(sounds))
 
 
+def every(folder: Path) -> Iterator[Sound]:
+    """All recordings that were there to learn from, in every take and piece."""
+    for path in sorted(folder.glob("train-*.tar")):
+        for example in shards.examples(path, only={"json", "hit0.flac"}):
+            yield from example.sounds
+
+
 def library(model: Maker, train: Held) -> Library:
     """What the baselines know: the training photos through the model's eyes, and the training recordings."""
     kinds = [k for k in sorted(train.photos) if train.sounds.get(k)]
@@ -100,25 +121,100 @@ def shots_of(test: Held, known: Collection[str]) -> list[Shot]:
     ]  # fmt: skip
 
 
-def _mean(values: np.ndarray, objects: Sequence[str]) -> Estimate:
-    return bootstrap(np.array(objects), lambda index: float(values[index].mean()))
+# --- kind by ear -----------------------------------------------------------------------------------------------------
 
 
-def by_ear(
-    rows: Mapping[str, Sequence[Sound]], shots: Sequence[Shot], ear: Ear
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """How often each row is heard as its photo's kind, first of all kinds or among three, and the judge's scores."""
-    out: dict[str, Any] = {}
-    scores: dict[str, np.ndarray] = {}
-    photos = [s.cluster for s in shots]
-    wanted = sorted({s.kind for s in shots})
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a judge heard of a row's sounds: whether the wanted kind came first, or among three; and where they lie."""
+
+    first: Float[np.ndarray, " n"]
+    three: Float[np.ndarray, " n"]
+    place: Float[np.ndarray, "n d"]
+
+
+def verdicts(judge: Judge, rows: Mapping[str, Sequence[Sound]], shots: Sequence[Shot]) -> dict[str, Verdicts]:
+    """Every row as a judge hears it, among the kinds that the shots are of; a sound in several rows is heard once."""
+    wanted = {s.kind for s in shots}
+    memo: dict[int, tuple[list[str], np.ndarray]] = {}
+
+    def one(sound: Sound) -> tuple[list[str], np.ndarray]:
+        if id(sound) not in memo:
+            kinds, place = judge.listen(sound)
+            memo[id(sound)] = [k for k in kinds if k in wanted], place
+        return memo[id(sound)]
+
+    out = {}
     for name, sounds in rows.items():
-        heard = [[k for k in ear.kinds(sound) if k in wanted] for sound in sounds]
-        scores[name] = np.log10(np.stack([ear.scores(sound).mean(axis=0) for sound in sounds]) + 1e-4)
-        first = np.array([h[0] == s.kind for h, s in zip(heard, shots, strict=True)], float)
-        three = np.array([s.kind in h[:3] for h, s in zip(heard, shots, strict=True)], float)
-        out[name] = {"first": _mean(first, photos).record(), "of_three": _mean(three, photos).record()}
-    return out, scores
+        heard = [one(sound) for sound in sounds]
+        pairs = list(zip((h for h, _ in heard), shots, strict=True))
+        out[name] = Verdicts(
+            np.array([h[:1] == [s.kind] for h, s in pairs], float),
+            np.array([s.kind in h[:3] for h, s in pairs], float),
+            np.stack([place for _, place in heard]),
+        )
+    return out
+
+
+def by_ear(heard: Mapping[str, Verdicts], shots: Sequence[Shot]) -> dict[str, Any]:
+    """How often each row is heard as its photo's kind, the model's share of the real recordings', and its leads."""
+    photos = [s.cluster for s in shots]
+    model, real = heard["model"].first, heard["real"].first
+    return {
+        "rows": {
+            name: {"first": mean(v.first, photos).record(), "of_three": mean(v.three, photos).record()}
+            for name, v in heard.items()
+        },
+        "share": bootstrap(
+            np.array(photos), lambda k: float(model[k].mean() / real[k].mean()) if real[k].any() else math.nan
+        ).record(),
+        "lead": {name: mean(model - heard[name].first, photos).record() for name in RIVALS},
+    }
+
+
+def distances(heard: Mapping[str, Verdicts], shots: Sequence[Shot]) -> dict[str, Any]:
+    """KAD and FAD of each row from the real recordings, and by how much the model is nearer than its rivals."""
+    photos = np.array([s.cluster for s in shots])
+    real = heard["real"].place
+    table = {name: kernels(real, v.place) for name, v in heard.items() if name != "real"}
+    n = len(photos)
+
+    def kad(name: str) -> Callable[[np.ndarray], float]:
+        def of(index: np.ndarray) -> float:
+            count = np.bincount(index, minlength=n).astype(float)
+            return discrepancy(table[name], count, count, paired=True)
+
+        return of
+
+    def nearer(name: str) -> Callable[[np.ndarray], float]:
+        one, other = kad(name), kad("model")
+        return lambda index: one(index) - other(index)
+
+    return {
+        "rows": {
+            name: {
+                "kad": bootstrap(photos, kad(name), resamples=200).record(),
+                "fad": frechet_distance(real, heard[name].place),
+            }
+            for name in table
+        },
+        "lead": {name: bootstrap(photos, nearer(name), resamples=200).record() for name in RIVALS},
+    }
+
+
+def recordings(judge: Listener, sounds: Mapping[str, Sequence[Sound]], wanted: Collection[str]) -> dict[str, Any]:
+    """How often a judge is right about real held-out recordings, each heard once as a whole (its first 20 s)."""
+    right, names = [], []
+    for kind in sorted(wanted):
+        for k, sound in enumerate(sounds[kind]):
+            part = Sound(sound.samples[:, : 20 * sound.rate], sound.rate)
+            first = next(name for name in judge.kinds(part) if name in wanted)
+            right.append(float(first == kind))
+            names.append(f"{kind} {k}")
+    return mean(np.array(right), names).record()
+
+
+# --- two kinds in one picture ----------------------------------------------------------------------------------------
 
 
 def pair_up(shots: Sequence[Shot], n: int, seed: int) -> list[tuple[Shot, Shot]]:
@@ -134,171 +230,333 @@ def pair_up(shots: Sequence[Shot], n: int, seed: int) -> list[tuple[Shot, Shot]]
     return pairs
 
 
-def side_by_side(a: Image, b: Image) -> tuple[Image, Region, Region]:
-    """Two photos as one picture with a soft seam, and where each of them is."""
-    from PIL import Image as Pil
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Pairs of photos, each pair as one picture, asked about at both places: 2k is the left one of pair k."""
 
-    def square(image: Image) -> np.ndarray:
-        side = min(image.width, image.height)
-        x, y = (image.width - side) // 2, (image.height - side) // 2
-        part = Pil.fromarray(np.asarray(image.pixels)).crop((x, y, x + side, y + side))
-        return np.asarray(part.resize((SIDE, SIDE), Pil.Resampling.BICUBIC), np.float64)
+    pairs: Sequence[tuple[Shot, Shot]]
+    images: Sequence[Image]
+    regions: Sequence[Region]
 
-    left = 1 / (1 + np.exp((np.arange(2 * SIDE) - SIDE + 0.5) / 6.0))[None, :, None]
-    wide = [np.concatenate(pair, axis=1) for pair in ((square(a), square(a)[:, ::-1]), (square(b)[:, ::-1], square(b)))]
-    pixels = left * wide[0] + (1 - left) * wide[1]
-    mask = np.broadcast_to(left[0, :, 0].astype(np.float32), (SIDE, 2 * SIDE))
-    return Image(np.clip(pixels, 0, 255).astype(np.uint8)), Region(mask.copy()), Region(1 - mask)
+    @property
+    def objects(self) -> list[str]:
+        return [s.cluster for pair in self.pairs for s in pair]
 
 
-def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Listener, seed: int) -> Estimate:
-    """How often the judge hears more of a kind in the sound of its own place than in that of the other place."""
-    images, regions, kinds = [], [], []
+def asked(pairs: Sequence[tuple[Shot, Shot]]) -> Asked:
+    images: list[Image] = []
+    regions: list[Region] = []
     for a, b in pairs:
         image, here, there = side_by_side(a.image, b.image)
         images += [image, image]
         regions += [here, there]
-        kinds.append((a.kind, b.kind))
-    sounds = model.sounds(images, regions, SECONDS, [seed + i for i in range(len(images))])
+    return Asked(pairs, images, regions)
+
+
+def told_apart(
+    pairs: Sequence[tuple[Shot, Shot]], sounds: Sequence[Sound], ear: Listener
+) -> Float[np.ndarray, " places"]:
+    """Of each place whether more of its own kind is heard in its sound than in that of the other place."""
     heard = [ear.kinds(sound) for sound in sounds]
     own = []
-    for i, (a, b) in enumerate(kinds):
+    for i, (a, b) in enumerate(pairs):
         here, there = heard[2 * i], heard[2 * i + 1]
-        own += [float(here[a] > there[a]), float(there[b] > here[b])]
-    return _mean(np.array(own), [s.cluster for pair in pairs for s in pair])
+        own += [float(here[a.kind] > there[a.kind]), float(there[b.kind] > here[b.kind])]
+    return np.array(own)
 
 
-def evaluate(model: Maker, voice: Voice, folder: Path, judge: Path, seed: int = 0, pairs: int = 100) -> dict[str, Any]:
-    """All protocols of `evaluate hear` on the shards of `synesthesia data pack`."""
-    ear = Ear(judge)
+def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Listener, seed: int) -> Estimate:
+    """How often the judge hears more of a kind in the sound of its own place than in that of the other place."""
+    both = asked(pairs)
+    sounds = model.sounds(both.images, both.regions, SECONDS, [seed + i for i in range(len(both.images))])
+    return mean(told_apart(pairs, sounds, ear), both.objects)
+
+
+def two_kinds(
+    model: Maker,
+    neighbour: Rival,
+    cascade: Rival,
+    pairs: Sequence[tuple[Shot, Shot]],
+    judges: Mapping[str, Judge],
+    seed: int,
+) -> dict[str, Any]:
+    """Selectivity of the model, of the sounds the other way round, and of its rivals at the same places."""
+    both = asked(pairs)
+    features = model.patches(both.images, both.regions)
+    made = model.sounds(both.images, both.regions, SHORT, [seed + i for i in range(len(both.images))])
+    few = [seed + i % 2 for i in range(len(both.images))]  # of rivals; the two places of a picture differ
+    other = np.random.default_rng(seed).permutation(len(made))
+    rows = {
+        "model": made,
+        "shuffled": [made[i] for i in other],
+        "neighbour": neighbour.sounds(features, SHORT, few),
+        "cascade": cascade.sounds(features, SHORT, few),
+    }
+    out: dict[str, Any] = {}
+    for name, judge in judges.items():
+        right = {row: told_apart(pairs, sounds, judge) for row, sounds in rows.items()}
+        out[name] = {
+            "rows": {row: mean(values, both.objects).record() for row, values in right.items()},
+            "lead": {row: mean(right["model"] - right[row], both.objects).record() for row in RIVALS},
+        }
+    return out
+
+
+# --- sounds themselves -----------------------------------------------------------------------------------------------
+
+
+def _spread(n: int) -> Int[np.ndarray, " chosen"]:
+    """The numbers of at most `MOST_COMPARED` of n, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(MOST_COMPARED, n)).round().astype(int))
+
+
+def textures(rows: Mapping[str, Sequence[Sound]]) -> dict[str, dict[str, float]]:
+    """Median differences of texture statistics from the real recordings, for the rows that are sounds of their own."""
+    chosen = _spread(len(rows["real"]))
+
+    def of(name: str) -> list[Texture]:
+        return [texture(rows[name][i].mono, rows[name][i].rate) for i in chosen]
+
+    real = of("real")
+    out = {}
+    for name in ("voice", "neighbour", "cascade", "model"):
+        errors = [texture_error(r, m)._asdict() for r, m in zip(real, of(name), strict=True)]
+        out[name] = {key: float(np.median([e[key] for e in errors])) for key in errors[0]}
+    return out
+
+
+def latent_errors(
+    rows: Mapping[str, Sequence[Sound]], cascade: Cascade, voice: Voice, shots: Sequence[Shot]
+) -> dict[str, Any]:
+    """How far mean latents are from those of a real recording of the kind, beside what the mean latent is off.
+
+    The mean square over channels, each in units of its spread over the training recordings; all sounds at one loudness.
+    """
+    known = np.concatenate(list(cascade.colours.values()))
+    middle, spread = known.mean(axis=0), known.std(axis=0)
+    heard = spread > 1e-3
+    chosen = _spread(len(shots))
+    photos = [shots[i].cluster for i in chosen]
+    real = np.stack([colour(rows["real"][i], voice) for i in chosen])
+
+    def error(values: np.ndarray) -> Float[np.ndarray, " n"]:
+        return ((((values - real) / np.maximum(spread, 1e-3)) ** 2)[:, heard]).mean(axis=1)
+
+    errors = {
+        name: error(np.stack([colour(rows[name][i], voice) for i in chosen]))
+        for name in ("model", "neighbour", "cascade")
+    }
+    errors["mean"] = error(np.broadcast_to(middle, real.shape))
+    return {name: mean(values, photos).record() for name, values in errors.items()}
+
+
+def copied(rows: Mapping[str, Sequence[Sound]], known: Iterable[Sound], photos: Sequence[str]) -> dict[str, Any]:
+    """The share of one-second windows that stand in any of the known recordings, and how much more than real ones'."""
+
+    def print_of(sound: Sound) -> np.ndarray:
+        return copies.log_mel(resample(sound, copies.RATE).mono)
+
+    names = ("model", "real")
+    cuts = [copies.movement(copies.cut(print_of(s), copies.SECOND // 2)) for name in names for s in rows[name]]
+    made, owner = np.concatenate(cuts), np.repeat(np.arange(len(cuts)), [len(c) for c in cuts])
+    best = np.zeros(len(made), np.float32)
+    for sound in known:
+        best = np.maximum(best, (made @ copies.movement(copies.cut(print_of(sound))).T).max(axis=1))
+    share = np.bincount(owner, best > COPY, len(cuts)) / np.bincount(owner, minlength=len(cuts))
+    model, real = share.reshape(2, -1)
+    return {
+        "model": mean(model, photos).record(),
+        "real": mean(real, photos).record(),
+        "above": mean(model - real, photos).record(),
+    }
+
+
+# --- scenes as a whole, and speed ------------------------------------------------------------------------------------
+
+
+def mixes(model: Hearing, images: Sequence[Image], seed: int) -> dict[str, Any]:
+    """Whether stems and bed add up to the mix and never clip, and whether what is larger is louder."""
+    off, peak, area, level, larger = 0.0, 0.0, [], [], []
+    count = 0
+    for k, view in enumerate(model.see(images)):
+        scene = model.scene(view, model.plan(view, None, seed + 100 * k), SHORT)
+        mix = scene.mix.samples
+        total = np.sum([stem.sound.samples for stem in scene.stems], axis=0) + scene.bed.samples
+        off = max(off, float(np.abs(total - mix).max()))
+        peak = max(peak, float(np.abs(mix).max()))
+        here = [(stem.region.area, float(np.mean(stem.sound.samples**2))) for stem in scene.stems]
+        larger += [float((p > q) == (a > b)) for i, (a, p) in enumerate(here) for b, q in here[:i] if a != b]
+        area += [a for a, _ in here]
+        level += [p for _, p in here]
+        count += len(here)
+    return {
+        "pictures": len(images),
+        "stems": count,
+        "off": off,
+        "peak": peak,
+        "area_and_level": spearman(np.array(area), np.array(level)) if count > 2 else None,
+        "larger_is_louder": float(np.mean(larger)) if larger else None,
+    }
+
+
+def speed(model: Hearing, image: Image) -> dict[str, float]:
+    """Seconds for 8 s of sound from a click, the picture encoded, and to the first sound of a stream; medians of 3."""
+    (view,) = model.see([image])
+    whole, first = [], []
+    for seed in range(3):
+        start = time.perf_counter()
+        plan = model.plan(view, Point(0.5, 0.5), seed)
+        next(iter(model.blocks(plan)))
+        first.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        model.scene(view, model.plan(view, Point(0.5, 0.5), seed), 8.0)
+        whole.append(time.perf_counter() - start)
+    return {"eight_seconds": float(np.median(whole)), "first_sound": float(np.median(first))}
+
+
+# --- all of it -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One photo for the page: what it is, and each row's sound with what YAMNet takes it for."""
+
+    image: Image
+    kind: str
+    sounds: Mapping[str, tuple[Sound, str]]
+
+
+def evaluate(
+    model: Hearing,
+    folder: Path,
+    judge: Path,
+    *,
+    world: Path | None = None,
+    train_world: Path | None = None,
+    clips: Path | None = None,
+    seed: int = 0,
+    pairs: int = 80,
+    tell: Callable[[str], None] = lambda text: None,
+) -> tuple[dict[str, Any], list[Shown]]:
+    """All protocols of `evaluate hear` on the shards of `synesthesia data pack`, and what the page shows of them.
+
+    `world`, `train_world`: held-out and training scenes of `synesthesia world scenes`. `clips`: a folder of videos.
+    What is not given is not measured. `tell` is called with what was just done.
+    """
+    begun, used = time.perf_counter(), time.process_time()
+
+    def done(what: str) -> None:
+        tell(f"{time.perf_counter() - begun:5.0f} s, {time.process_time() - used:5.0f} of CPU: {what}")
+
+    judges: dict[str, Judge] = {"yamnet": Ear(judge), "own": hear_judge.load(folder)}
+    chorus, voice = Chorus(model), model.voice
     train, test = read(folder, "train", MOST_LEARNED), read(folder, "test", MOST_PHOTOS)
-    known = library(model, train)
+    known = library(chorus, train)
     shots = shots_of(test, known.recordings.keys())
     if not shots:
         raise InputError(f"{folder} has no held-out photos of kinds with training and held-out recordings.")
-    rows, told = all_rows(model, shots, known, test.sounds, voice, SECONDS, seed)
-    heard, scores = by_ear(rows, shots, ear)
-    photos = [s.cluster for s in shots]
-    real = scores["real"]
-    mels = [copies.log_mel(resample(s, copies.RATE).mono) for k in known.recordings for s in known.recordings[k]]
-    other = {
-        name: {
-            "kad": kernel_distance(real, scores[name]),
-            "fad": frechet_distance(real, scores[name]),
-            **_textures(rows["real"], rows[name]),
-        }
-        for name in ROWS if name != "real"
-    }  # fmt: skip
-    copied = {name: _copied(rows[name], mels, photos) for name in ("model", "real")}
-    image_only = {
-        way: _mean(np.array([g == s.kind for g, s in zip(guess, shots, strict=True)], float), photos).record()
-        for way, guess in told.items()
-    }
-    return {
+    neighbour, cascade = Neighbour(known, voice), Cascade(known, voice)
+    done(f"{len(shots)} photos read, judges and baselines ready")
+    rows, guesses = all_rows(chorus, shots, neighbour, cascade, test.sounds, voice, SECONDS, seed)
+    done("the sounds of all rows made")
+    heard = {name: verdicts(j, rows, shots) for name, j in judges.items()}
+    photos, wanted = [s.cluster for s in shots], {s.kind for s in shots}
+    done("and heard")
+    result: dict[str, Any] = {
         "photos": len(shots),
-        "kinds": len({s.kind for s in shots}),
+        "kinds": len(wanted),
         "seconds": SECONDS,
         "seed": seed,
-        "embedding": "log10 of YAMNet's 521 scores, mean over the sound",
-        "by_ear": heard,
-        "share_of_judge": heard["model"]["first"]["value"] / max(heard["real"]["first"]["value"], 1e-9),
-        "image_only": image_only,
-        "selectivity": selectivity(model, pair_up(shots, pairs, seed), ear, seed).record(),
-        "distances": other,
-        "copied": copied,
+        "pairing": BY_KIND,
+        "embeddings": EMBEDDINGS,
+        "recordings": {name: recordings(j, test.sounds, wanted) for name, j in judges.items()},
+        "by_ear": {name: by_ear(v, shots) for name, v in heard.items()},
+        "image_only": {
+            way: mean(np.array([g == s.kind for g, s in zip(guess, shots, strict=True)], float), photos).record()
+            for way, guess in guesses.items()
+        },
+        "distances": {name: distances(v, shots) for name, v in heard.items()},
+        "textures": textures(rows),
+        "latents": latent_errors(rows, cascade, voice, shots),
     }
+    done("distances, textures and latents compared")
+    result["copied"] = copied(rows, every(folder), photos)
+    done("copies looked for")
+    result["two_kinds"] = two_kinds(chorus, neighbour, cascade, pair_up(shots, pairs, seed), judges, seed)
+    done(f"{pairs} pairs of two kinds")
+    step = max(1, len(shots) // MIXES)
+    result["mix"] = mixes(model, [s.image for s in shots[::step]][:MIXES], seed)
+    result["speed"] = speed(model, shots[0].image)
+    done("scenes mixed")
+    if world is not None:
+        result["one_kind"] = hear_laws.evaluate(chorus, voice, world, train_world, seed)
+        done("one kind twice")
+    if clips is not None:
+        result["clips"] = hear_clips.evaluate(chorus, model.locator, neighbour, cascade, judges, clips, seed)
+        done("clips")
+    return result, _shown(shots, rows, judges["yamnet"], wanted)
 
 
-def _textures(real: Sequence[Sound], made: Sequence[Sound]) -> dict[str, float]:
-    """Median differences of texture statistics."""
-    errors = [
-        texture_error(texture(r.mono, r.rate), texture(m.mono, m.rate))._asdict()
-        for r, m in zip(real, made, strict=True)
+def _shown(
+    shots: Sequence[Shot], rows: Mapping[str, Sequence[Sound]], ear: Listener, wanted: Collection[str]
+) -> list[Shown]:
+    """The first photo of each kind, at most sixteen."""
+    first = list({s.kind: k for k, s in reversed(list(enumerate(shots)))}.values())[::-1][:16]
+    return [
+        Shown(
+            shots[k].image,
+            shots[k].kind,
+            {
+                name: (rows[name][k], next(kind for kind in ear.kinds(rows[name][k]) if kind in wanted))
+                for name in ("model", "neighbour", "cascade", "real")
+            },
+        )
+        for k in first
     ]
-    return {f"texture_{name}": float(np.median([e[name] for e in errors])) for name in errors[0]}
 
 
-def _copied(sounds: Sequence[Sound], known: Sequence[np.ndarray], photos: Sequence[str]) -> dict[str, Any]:
-    """The share of one-second windows that stand in any of the known recordings."""
-    each = []
-    for sound in sounds:
-        mel = copies.log_mel(resample(sound, copies.RATE).mono)
-        best = np.max([copies.any_lag(mel, other) for other in known], axis=0)
-        each.append(float((best > 0.9).mean()))
-    return _mean(np.array(each), photos).record()
+def plain(result: Mapping[str, Any]) -> str:
+    """The main figures of `evaluate`, as Markdown tables."""
 
+    def cell(e: Mapping[str, Any], scale: float = 100, digits: int = 0) -> str:
+        if e["value"] is None:
+            return "–"
+        low, high = (math.nan if e[k] is None else e[k] for k in ("low", "high"))
+        return f"{scale * e['value']:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
 
-# --- localisation ----------------------------------------------------------------------------------------------------
-
-
-def evaluate_locator(model: Any, folder: Path, seed: int = 0, pairs: int = 200) -> dict[str, Any]:
-    """All protocols of `evaluate locate`: recordings looked for in pairs of photos, none of which taught anything.
-
-    `model` is a `bridges.grounding.Locator`, or anything with its `see`, `hear`, `find` and `match`.
-    """
-    test = read(folder, "test", MOST_PHOTOS)
-    shots = shots_of(test, test.sounds.keys())
-    drawn = pair_up(shots, pairs, seed)
-    ious, hits, objects, centre = [], [], [], []
-    for i, (a, b) in enumerate(drawn):
-        image, here, there = side_by_side(a.image, b.image)
-        (seen,) = model.see([image])
-        for shot, where in ((a, here), (b, there)):
-            recordings = test.sounds[shot.kind]
-            sound = excerpt(recordings[i % len(recordings)], SECONDS / 2, seed + i)
-            found = model.find(seen, model.hear([sound])[0])
-            mask = where.on(*found.heat.shape)
-            ious.append(iou(found.heat, mask, model.config.threshold * float(found.heat.max())))
-            hits.append(pointing(found.heat, mask))
-            objects.append(shot.cluster)
-            centre.append(iou(np.ones_like(found.heat), mask, 0.5))
-    at = np.array(ious)
-    return {
-        "pictures": len(drawn),
-        "share_iou_half": bootstrap(np.array(objects), lambda k: share_above(at[k])).record(),
-        "mean_iou": bootstrap(np.array(objects), lambda k: float(at[k].mean())).record(),
-        "auc": success_auc(at),
-        "pointing": _mean(np.array(hits), objects).record(),
-        "whole_picture_mean_iou": float(np.mean(centre)),
-        "retrieval": _retrieval(model, shots, test, seed),
-        "threshold": model.config.threshold,
-    }
-
-
-def _retrieval(model: Any, shots: Sequence[Shot], test: Held, seed: int) -> dict[str, Any]:
-    """Of one photo and one recording of each kind: how often the right one of all kinds is first, or among five."""
-    rng = np.random.default_rng(seed)
-    kinds = sorted({s.kind for s in shots})
-    right: dict[str, list[float]] = defaultdict(list)
-    for _ in range(10):
-        photos = [rng.choice([i for i, s in enumerate(shots) if s.kind == k]) for k in kinds]
-        sounds = [excerpt(test.sounds[k][int(rng.integers(len(test.sounds[k])))], SECONDS / 2, seed) for k in kinds]
-        score = model.match(model.see([shots[i].image for i in photos]), model.hear(sounds))
-        for way, table in (("sound_to_photo", score.T), ("photo_to_sound", score)):
-            rank = (table > np.diag(score)[:, None]).sum(axis=1)
-            right[f"{way}_r1"].append(float((rank < 1).mean()))
-            right[f"{way}_r5"].append(float((rank < 5).mean()))
-    return {"of": len(kinds), **{name: float(np.mean(values)) for name, values in right.items()}}
-
-
-def told(result: Mapping[str, Any]) -> str:
-    """The main figures of `evaluate`, as a Markdown table."""
-
-    def cell(e: Mapping[str, Any]) -> str:
-        return f"{100 * e['value']:.0f} [{100 * e['low']:.0f}, {100 * e['high']:.0f}]"
-
-    lines = [
-        f"{result['photos']} held-out photos of {result['kinds']} kinds; {result['seconds']:g} s each.",
-        "",
-        "| row | kind by ear, first, % | of three, % | KAD | FAD | texture mean, dB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name in ROWS:
-        ear, far = result["by_ear"][name], result["distances"].get(name)
-        tail = f"{far['kad']:.1f} | {far['fad']:.1f} | {far['texture_mean']:.1f} |" if far else "– | – | – |"
-        lines.append(f"| {name} | {cell(ear['first'])} | {cell(ear['of_three'])} | {tail}")
-    lines += ["", f"Share of the judge's accuracy on real recordings: {100 * result['share_of_judge']:.0f} %."]
-    lines += [f"Picture alone, {way}: {cell(e)} %." for way, e in result["image_only"].items()]
-    lines += [f"Selectivity, two kinds: {cell(result['selectivity'])} %."]
-    lines += [f"Copied windows: model {cell(result['copied']['model'])} %, real {cell(result['copied']['real'])} %."]
+    lines = [f"{result['photos']} held-out photos of {result['kinds']} kinds; {result['seconds']:g} s each."]
+    for judge in result["by_ear"]:
+        ear, far = result["by_ear"][judge], result["distances"][judge]
+        lines += [
+            "",
+            f"Judge {judge} ({result['embeddings'][judge]}); on real held-out recordings "
+            f"{cell(result['recordings'][judge])} %:",
+            "",
+            "| row | kind by ear, first, % | of three, % | KAD | FAD | texture mean, dB |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name in ROWS:
+            e, d, t = ear["rows"][name], far["rows"].get(name), result["textures"].get(name)
+            tail = f"{cell(d['kad'], 1, 1)} | {d['fad']:.1f} |" if d else "– | – |"
+            lines.append(
+                f"| {name} | {cell(e['first'])} | {cell(e['of_three'])} | {tail} {t['mean']:.1f} |" if t
+                else f"| {name} | {cell(e['first'])} | {cell(e['of_three'])} | {tail} – |"
+            )  # fmt: skip
+        lines += ["", f"Share of this judge's accuracy on real recordings: {cell(ear['share'])} %."]
+        two = result["two_kinds"][judge]["rows"]
+        lines += ["Two kinds: " + ", ".join(f"{row} {cell(e)}" for row, e in two.items()) + " %."]
+    lines += ["", *(f"Picture alone, {way}: {cell(e)} %." for way, e in result["image_only"].items())]
+    lines += ["Latents, mean square: " + ", ".join(f"{k} {cell(e, 1, 2)}" for k, e in result["latents"].items()) + "."]
+    lines += ["Copied windows: " + ", ".join(f"{k} {cell(e, 100, 1)}" for k, e in result["copied"].items()) + " %."]
+    if "one_kind" in result:
+        for name in ("one_picture", "two_pictures"):
+            rows = result["one_kind"][name]["rows"]
+            lines += [f"One kind twice, {name.replace('_', ' ')}: "
+                      + ", ".join(f"{row} {cell(e)}" for row, e in rows.items()) + " %."]  # fmt: skip
+        rows = result["one_kind"]["laws"]["rows"]
+        lines += ["Laws, rank correlation: " + ", ".join(f"{row} {cell(e, 1, 2)}" for row, e in rows.items()) + "."]
+    if "clips" in result:
+        rows = result["clips"]["yamnet"]["rows"]
+        lines += ["Clips, heard as their own sound is: "
+                  + ", ".join(f"{row} {cell(e['agree'])}" for row, e in rows.items()) + " %."]  # fmt: skip
     return "\n".join(lines)

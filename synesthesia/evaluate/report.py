@@ -15,7 +15,7 @@ import numpy as np
 from .. import media
 from ..senses import Image, Sound
 
-_STYLE = """
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222;background:#fff}
 table{border-collapse:collapse;margin:1em 0;font-variant-numeric:tabular-nums}
 td,th{padding:.25em .7em;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
@@ -36,19 +36,19 @@ def write(
 ) -> None:
     """Write `report.json` and `page.html` into the folder `out`, each whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(result), indent=1, ensure_ascii=False, allow_nan=False)
     media.write_bytes(out / "report.json", text.encode())
     media.write_bytes(out / "page.html", page(result, shown, gallery).encode())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same with numpy's scalars as Python's, and null where a number is not finite."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (np.bool_, bool)):
         return bool(value)
     if isinstance(value, (float, np.floating)):
@@ -66,18 +66,18 @@ def page(
     """The page as HTML; pictures and sounds are inside it, nothing is fetched."""
     protocol = result["protocol"]
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>evaluate knock: {_text(result['row'])}</title>",
-        f"<style>{_STYLE}</style><h1>evaluate knock: {_text(result['row'])}</h1>",
-        f"<p>{_text(protocol['interval'])}, {protocol['resamples']} resamples, seed {protocol['seed']}; sounds of "
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>evaluate knock: {text(result['row'])}</title>",
+        f"<style>{STYLE}</style><h1>evaluate knock: {text(result['row'])}</h1>",
+        f"<p>{text(protocol['interval'])}, {protocol['resamples']} resamples, seed {protocol['seed']}; sounds of "
         f"{protocol['seconds']} s at {protocol['rate']} Hz; "
         + ", ".join(
-            f"{_text(s)}: {n} pictures of {protocol['objects'][s]} objects" for s, n in protocol["pictures"].items()
+            f"{text(s)}: {n} pictures of {protocol['objects'][s]} objects" for s, n in protocol["pictures"].items()
         )
         + f"; baselines draw from {protocol['pictures_train']} training pictures.</p>",
         _judge(result["judge"]),
-        _table(result["table"]),
+        table(result["table"]),
         "<h2>Beside the table</h2>",
-        *(_beside(name, result.get(name)) for name in ("pitch", "codebook", "interventions", "photos", "bench")),
+        *(beside(name, result.get(name)) for name in ("pitch", "codebook", "interventions", "photos", "bench")),
         "<h2>Every row, every split</h2>",
         *(_rows(split, rows) for split, rows in result["splits"].items()),
         "<h2>Look and listen</h2><div class=cards>",
@@ -89,7 +89,7 @@ def page(
     return "".join(parts)
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     return html.escape(str(value))
 
 
@@ -107,50 +107,50 @@ def _mark(met: object) -> str:
 
 def _judge(ceiling: Mapping[str, Any]) -> str:
     told = "; ".join(
-        f"{_text(name)}: {_interval(e)} (n = {e.get('n')})" for name, e in ceiling.items() if isinstance(e, Mapping)
+        f"{text(name)}: {_interval(e)} (n = {e.get('n')})" for name, e in ceiling.items() if isinstance(e, Mapping)
     )
     return f"<p>The judge's own accuracy on true sounds of unseen shapes: {told}.</p>"
 
 
-def _table(lines: Sequence[Mapping[str, Any]]) -> str:
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
     head = "<tr><th>what<th class=n>value [95 %]<th>unit<th class=n>n<th class=n>objects<th>floor<th><th>aim<th></tr>"
     rows = "".join(
-        f"<tr><td>{_text(x['what'])}<td class=n>{_interval(x)}<td>{_text(x['unit'])}<td class=n>{x['n']}"
-        f"<td class=n>{x['objects']}<td>{_text(x['floor'])}<td>{_mark(x['met']['floor'])}"
-        f"<td>{_text(x['aim'])}<td>{_mark(x['met']['aim'])}</tr>"
+        f"<tr><td>{text(x['what'])}<td class=n>{_interval(x)}<td>{text(x['unit'])}<td class=n>{x['n']}"
+        f"<td class=n>{x['objects']}<td>{text(x['floor'])}<td>{_mark(x['met']['floor'])}"
+        f"<td>{text(x['aim'])}<td>{_mark(x['met']['aim'])}</tr>"
         for x in lines
     )
     return f"<table>{head}{rows}</table>"
 
 
-def _beside(name: str, numbers: object) -> str:
+def beside(name: str, numbers: object) -> str:
     """The estimates and single numbers of a part of the report as a list; what is neither is left to report.json."""
     found: list[str] = []
 
     def walk(path: str, value: object) -> None:
         if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
-            found.append(f"<li>{_text(path)}: {_interval(value)}")
+            found.append(f"<li>{text(path)}: {_interval(value)}")
         elif isinstance(value, Mapping):
             for key, inner in value.items():
                 walk(f"{path}, {key}" if path else str(key), inner)
         elif isinstance(value, (int, float)):
-            found.append(f"<li>{_text(path)}: {_number(value)}")
+            found.append(f"<li>{text(path)}: {_number(value)}")
 
     walk("", numbers)
-    return f"<details><summary>{_text(name)}</summary><ul>{''.join(found)}</ul></details>" if found else ""
+    return f"<details><summary>{text(name)}</summary><ul>{''.join(found)}</ul></details>" if found else ""
 
 
 def _rows(split: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
     measures = list(dict.fromkeys(m for row in rows.values() for m in row))
-    head = "".join(f"<th class=n>{_text(m)}" for m in measures)
+    head = "".join(f"<th class=n>{text(m)}" for m in measures)
     body = "".join(
-        f"<tr><td>{_text(name)}" + "".join(f"<td class=n>{_interval(row.get(m, {}))}" for m in measures) + "</tr>"
+        f"<tr><td>{text(name)}" + "".join(f"<td class=n>{_interval(row.get(m, {}))}" for m in measures) + "</tr>"
         for name, row in rows.items()
     )
-    return f"<h3>{_text(split)}</h3><div style='overflow-x:auto'><table><tr><th>row{head}</tr>{body}</table></div>"
+    return f"<h3>{text(split)}</h3><div style='overflow-x:auto'><table><tr><th>row{head}</tr>{body}</table></div>"
 
 
-def _jpeg(image: Image) -> str:
+def jpeg(image: Image) -> str:
     from PIL import Image as Pil
 
     picture = Pil.fromarray(np.asarray(image.pixels))
@@ -160,7 +160,7 @@ def _jpeg(image: Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _audio(sound: Sound) -> str:
+def audio(sound: Sound) -> str:
     """A player; a sound beyond full scale is turned down to it, and quieter ones are left as they are."""
     small = media.resample(sound, 24_000)
     peak = float(np.abs(small.samples).max(initial=0.0))
@@ -171,18 +171,18 @@ def _audio(sound: Sound) -> str:
 def _card(item: Mapping[str, Any]) -> str:
     x, y = item["point"]
     sounds = "".join(
-        f"<p><b>{_text(row)}</b> <span class=dim>heard as {_text(told)}</span>{_audio(sound)}</p>"
+        f"<p><b>{text(row)}</b> <span class=dim>heard as {text(told)}</span>{audio(sound)}</p>"
         for row, (sound, told) in item["sounds"].items()
     )
     return (
-        f"<div class=card><div class=shot><img alt='' src='{_jpeg(item['image'])}'>"
-        f"<i style='left:{100 * x:.1f}%;top:{100 * y:.1f}%'></i></div><p class=dim>{_text(item['split'])}</p>"
-        f"<p>{_text(item['truth'])}</p><p class=dim>caption: {_text(item['caption'])}</p>{sounds}</div>"
+        f"<div class=card><div class=shot><img alt='' src='{jpeg(item['image'])}'>"
+        f"<i style='left:{100 * x:.1f}%;top:{100 * y:.1f}%'></i></div><p class=dim>{text(item['split'])}</p>"
+        f"<p>{text(item['truth'])}</p><p class=dim>caption: {text(item['caption'])}</p>{sounds}</div>"
     )
 
 
 def _photo(image: Image, truth: str, told: str, sound: Sound) -> str:
     return (
-        f"<div class=card><img alt='' src='{_jpeg(image)}'><p>{_text(truth)}, heard as "
-        f"<b class={'yes' if truth == told else 'no'}>{_text(told)}</b></p>{_audio(sound)}</div>"
+        f"<div class=card><img alt='' src='{jpeg(image)}'><p>{text(truth)}, heard as "
+        f"<b class={'yes' if truth == told else 'no'}>{text(told)}</b></p>{audio(sound)}</div>"
     )

@@ -8,7 +8,7 @@ which baseline) live in `evaluate`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -372,6 +372,13 @@ def bootstrap(
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(drawn, [tail, 100.0 - tail]) if len(drawn) else (float("nan"), float("nan"))
     return Estimate(float(statistic(np.arange(len(labels)))), float(low), float(high), len(labels), len(names))
+
+
+def mean(values: Float[np.ndarray, " n"], objects: Sequence[str] | np.ndarray, *, seed: int = 0) -> Estimate:
+    """The mean of what was measured (not NaN), its interval resampled over objects."""
+    good = np.flatnonzero(np.isfinite(values))
+    kept = np.asarray(values, dtype=float)[good]
+    return bootstrap(np.array(objects)[good], lambda index: float(kept[index].mean()), seed=seed)
 
 
 @functools.lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ Which embedding they are computed on is part of the result; a report says it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,27 +31,58 @@ def _centred(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(axis=0)) / np.sqrt(max(len(x) - 1, 1))
 
 
+class Kernels(NamedTuple):
+    """Gaussian kernels within a reference, within what was made, and between them; the diagonals of the first are 0."""
+
+    reference: np.ndarray
+    made: np.ndarray
+    between: np.ndarray
+
+
+def kernels(reference: Float[np.ndarray, "n d"], made: Float[np.ndarray, "m d"]) -> Kernels:
+    """What `kernel_distance` is computed from, once for any number of resamples."""
+    x, y = np.asarray(reference, dtype=np.float64), np.asarray(made, dtype=np.float64)
+    if len(x) < 2 or len(y) < 2:
+        raise ValueError(f"An unbiased estimate needs two items on both sides; there are {len(x)} and {len(y)}.")
+    within = _squares(x, x)
+    bandwidth = max(float(np.median(np.sqrt(within[np.triu_indices(len(x), 1)]))), 1e-12)
+
+    def kernel(squares: np.ndarray, same: bool) -> np.ndarray:
+        k = np.exp(-squares / (2 * bandwidth**2))
+        if same:
+            np.fill_diagonal(k, 0.0)
+        return k
+
+    return Kernels(kernel(within, True), kernel(_squares(y, y), True), kernel(_squares(x, y), False))
+
+
+def discrepancy(
+    k: Kernels,
+    weight_reference: Float[np.ndarray, " n"],
+    weight_made: Float[np.ndarray, " m"],
+    paired: bool = False,
+) -> float:
+    """KAD of sets in which items stand so many times; an item is never compared with itself, nor with its repeats.
+
+    `paired`: item i of both sets belongs together, and is not compared either (Gretton et al. 2012, lemma 6), or
+    resamples, in which such pairs are more frequent, would all seem nearer.
+    """
+    p, q = weight_reference, weight_made
+    same = sum(float(w @ m @ w) / max(float(w.sum() ** 2 - (w**2).sum()), 1e-12) for w, m in ((p, k[0]), (q, k[1])))
+    between, pairs = float(p @ k.between @ q), float(p.sum() * q.sum())
+    if paired:
+        between -= float(p @ (np.diag(k.between) * q))
+        pairs -= float(p @ q)
+    return 100.0 * (same - 2.0 * between / max(pairs, 1e-12))
+
+
 def kernel_distance(reference: Float[np.ndarray, "n d"], made: Float[np.ndarray, "m d"]) -> float:
     """KAD: the unbiased squared maximum mean discrepancy, Gaussian kernel, × 100 (Chung et al. 2025).
 
     The bandwidth is the median distance within the reference. The estimate has no bias at any number of items, and so
     may come out slightly negative where the sets are alike.
     """
-    x, y = np.asarray(reference, dtype=np.float64), np.asarray(made, dtype=np.float64)
-    if len(x) < 2 or len(y) < 2:
-        raise ValueError(f"An unbiased estimate needs two items on both sides; there are {len(x)} and {len(y)}.")
-    within = _squares(x, x)
-    pairs = within[np.triu_indices(len(x), 1)]
-    bandwidth = max(float(np.median(np.sqrt(pairs))), 1e-12)
-
-    def kernel(squares: np.ndarray) -> np.ndarray:
-        return np.exp(-squares / (2 * bandwidth**2))
-
-    def off_diagonal(k: np.ndarray) -> float:
-        return float((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)))
-
-    same = off_diagonal(kernel(within)) + off_diagonal(kernel(_squares(y, y)))
-    return 100.0 * (same - 2.0 * float(kernel(_squares(x, y)).mean()))
+    return discrepancy(kernels(reference, made), np.ones(len(reference)), np.ones(len(made)))
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
