@@ -59,14 +59,14 @@ TRAITS: Mapping[str, Span] = MappingProxyType({
     "neck": Span(0.0, 0.45),
     "leg": Span(0.16, 0.6),
     "tail": Span(0.2, 0.95),
-    "bill_length": Span(0.45, 2.0, log=True),  # of the head's depth
-    "bill_depth": Span(0.16, 0.62, log=True),  # of the head's depth
-    "bill_curve": Span(-0.25, 0.9),  # radians from base to tip, downwards
-    "crest": Span(0.0, 1.1),  # of the head's depth
-    "back_l": Span(0.28, 0.78), "back_a": Span(-0.09, 0.09), "back_b": Span(-0.09, 0.12),
-    "breast_l": Span(0.4, 0.93), "breast_a": Span(-0.11, 0.16), "breast_b": Span(-0.1, 0.16),
-    "cap_l": Span(0.22, 0.88), "cap_a": Span(-0.11, 0.19), "cap_b": Span(-0.13, 0.15),
-    "wing_l": Span(0.25, 0.75), "wing_a": Span(-0.09, 0.12), "wing_b": Span(-0.12, 0.13),
+    "bill_length": Span(0.4, 1.5, log=True),  # of the head's depth
+    "bill_depth": Span(0.22, 0.72, log=True),  # of the head's depth
+    "bill_curve": Span(-0.2, 0.8),  # radians from base to tip, downwards
+    "crest": Span(0.0, 0.95),  # of the head's depth
+    "back_l": Span(0.28, 0.75), "back_a": Span(-0.05, 0.05), "back_b": Span(-0.04, 0.09),
+    "breast_l": Span(0.45, 0.93), "breast_a": Span(-0.06, 0.13), "breast_b": Span(-0.04, 0.14),
+    "cap_l": Span(0.2, 0.85), "cap_a": Span(-0.06, 0.15), "cap_b": Span(-0.09, 0.12),
+    "wing_l": Span(0.25, 0.72), "wing_a": Span(-0.05, 0.07), "wing_b": Span(-0.07, 0.09),
     "bare": Span(0.0, 1.0),  # bill and legs from black to orange
     "wing_bars": Span(0.0, 1.0),
     "spots": Span(0.0, 1.0),
@@ -77,8 +77,8 @@ TRAITS: Mapping[str, Span] = MappingProxyType({
 
 VOICE: Mapping[str, Span] = MappingProxyType({
     "pitch_hz": Span(900.0, 6000.0, log=True),
-    "range_oct": Span(0.15, 1.1, log=True),  # within which the pitch moves
-    "rate_hz": Span(1.6, 7.0, log=True),  # syllables per second in a phrase
+    "range_oct": Span(0.2, 1.2, log=True),  # within which the pitch moves
+    "rate_hz": Span(1.8, 8.0, log=True),  # syllables per second in a phrase
     "duty": Span(0.35, 0.85),  # share of that time in which there is sound
     "sweep": Span(-1.0, 1.0),  # from falling to rising syllables, share of the range
     "arch": Span(-1.0, 1.0),  # from sagging to arched
@@ -109,7 +109,7 @@ TRENDS: Mapping[str, Mapping[str, float]] = MappingProxyType({
     "phrase": {"neck": -0.5, "cap_b": 0.6, "bib": 0.4},
     "pause_s": {"leg": 0.7, "wing_l": -0.5},
 })  # fmt: skip
-_MIXED, _HIDDEN, _EACH = 0.65, 24, 4  # law a: weight of the mixing against the trends, its units, traits in each
+_MIXED, _HIDDEN, _EACH = 0.9, 24, 4  # law a: weight of the mixing against the trends, its units, traits in each
 _SAMPLE = 4096  # points of the cube from which the laws' means and deviations are taken
 
 
