@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LAWS = ("a", "b")
-SPLITS = MappingProxyType({"train": range(0, 6000), "val": range(6000, 7000), "test": range(7000, 8000)})
+SPLITS = MappingProxyType({"train": range(6000), "val": range(6000, 7000), "test": range(7000, 8000)})
 SCATTER = 0.2  # of a species' song around the law, in deviations over species
 BETWEEN_LOOKS = 0.06  # deviation of an individual's traits, which go from -1 to 1
 BETWEEN_SONGS = 0.1  # deviation of an individual's song, in deviations over species
@@ -190,7 +190,7 @@ def song(deviations: Float[np.ndarray, " voice"]) -> Song:
     return Song(**{name: span.at(float(share)) for (name, span), share in zip(VOICE.items(), shares, strict=True)})
 
 
-# --- the laws ----------------------------------------------------------------------------------------------------------
+# --- the laws ---------------------------------------------------------------------------------------------------------
 
 
 def _uniform(name: tuple[int, ...], count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How a bird looks: a body in three dimensions from its traits, seen from any side, feathered, lit and soft at its edge.
+"""How a bird looks: a body in three dimensions from its traits, seen from any side, feathered and lit.
 
 Every part (trunk with neck and head, bill, tail, legs, crest, eyes) is a canal surface: the envelope of spheres along
 a curve. Points of these surfaces are thrown onto a grid finer than the picture, the nearest one stays, and only what is
@@ -68,20 +68,30 @@ class Lamp(NamedTuple):
     towards: np.ndarray
 
 
+class _Curve(NamedTuple):
+    """What a part is made of: the curve [n, 3] in an upright plane, the spheres' radii [n], and how much the surface is
+    squeezed in the plane and across it."""
+
+    name: str
+    line: np.ndarray
+    radii: np.ndarray
+    flat: tuple[float, float] = (1.0, 1.0)
+
+
 class _Part(NamedTuple):
     """A surface: the point at row i and angle t is `at`[i] · (1, cos t, sin t), and its normal likewise.
 
-    `at` and `normal` are [3, n, 3]; `along` [n] goes from 0 to 1, `around` [m] holds the angles, 0 on top, π below.
+    `at` and `normal` are [3, n, 3]; `along` [n] goes from 0 to 1; `around` angles go from 0, on top, over π, below.
     """
 
     name: str
     at: np.ndarray
     normal: np.ndarray
     along: np.ndarray
-    around: np.ndarray
+    around: int
 
 
-# --- colour ------------------------------------------------------------------------------------------------------------
+# --- colour -----------------------------------------------------------------------------------------------------------
 
 
 def oklab(lightness: float, a: float, b: float) -> np.ndarray:
@@ -109,7 +119,7 @@ def _region(traits: Traits, name: str) -> np.ndarray:
     return oklab(*(traits[f"{name}_{axis}"] for axis in "lab"))
 
 
-# --- shape -------------------------------------------------------------------------------------------------------------
+# --- shape ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,48 +189,53 @@ class _Body:
         return np.array([np.interp(arc, self.spine[0], self.spine[1][:, k]) for k in range(3)])
 
 
-def _canal(
-    name: str, line: np.ndarray, radii: np.ndarray, scale: float, flat: tuple[float, float] = (1.0, 1.0)
-) -> _Part:
-    """The envelope of spheres along a curve [n, 3] that lies in an upright plane, `scale` cells to a unit of length.
-
-    `flat` squeezes it in the plane and across it.
-    """
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    tangent = np.gradient(line, arc, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    slope = np.clip(np.gradient(radii, arc), -0.999, 0.999)[:, None]
+def _surfaces(curves: list[_Curve], scale: float) -> list[_Part]:
+    """The envelopes of the spheres along curves of one number of points, `scale` cells to a unit of length."""
+    line, r = np.stack([c.line for c in curves]), np.stack([c.radii for c in curves])[..., None]
+    flat = np.array([c.flat for c in curves])[:, None, :, None]
+    arc = np.cumsum(_gaps(line), axis=1)
+    tangent = _difference(line)
+    run = np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-9)
+    slope = np.clip(_difference(r) / run, -0.999, 0.999)
+    tangent /= run
     level = np.sqrt(1 - slope**2)
-    across = np.stack([-tangent[:, 1], tangent[:, 0], 0 * radii], axis=1)
-    side, r = np.array([[0.0, 0.0, 1.0]]), radii[:, None]
-    at = np.stack([line - r * slope * tangent, r * level * across * flat[0], r * level * side * flat[1]])
-    normal = np.stack([-slope * tangent, level * across / flat[0], level * side / flat[1]])
+    across = np.stack([-tangent[..., 1], tangent[..., 0], 0 * tangent[..., 0]], axis=-1)
+    side = np.array([0.0, 0.0, 1.0])
+    at = np.stack([line - r * slope * tangent, r * level * across * flat[:, :, 0], r * level * side * flat[:, :, 1]])
+    normal = np.stack([-slope * tangent, level * across / flat[:, :, 0], level * side / flat[:, :, 1]])
     # Rows as close as cells are: where the radius changes quickly the surface runs across the line.
     walls = at[0] + np.stack([at[1], -at[1], at[2]])
-    run = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(walls, axis=1), axis=2).max(0) + 1e-9)])
-    even = np.linspace(0, run[-1], int(np.clip(DENSE * scale * run[-1], 6, 1500)))
+    runs = np.cumsum(np.max([_gaps(wall) for wall in walls], axis=0) + 1e-9, axis=1)
+    both, parts = np.concatenate([at, normal]), []
+    for k, curve in enumerate(curves):
+        run_k = runs[k] - runs[k, 0]
+        even = np.linspace(0, run_k[-1], int(np.clip(DENSE * scale * run_k[-1], 6, 1500)))
+        i = np.clip(np.searchsorted(run_k, even) - 1, 0, len(run_k) - 2)
+        share = (even - run_k[i]) / (run_k[i + 1] - run_k[i])
+        rows = (both[:, k, i] + (both[:, k, i + 1] - both[:, k, i]) * share[:, None]).astype(np.float32)
+        along = (arc[k, i] + (arc[k, i + 1] - arc[k, i]) * share) / arc[k, -1]
+        around = int(np.clip(DENSE * scale * 2 * np.pi * curve.radii.max() * max(curve.flat), 6, 2000))
+        parts.append(_Part(curve.name, rows[:3], rows[3:], along.astype(np.float32), around))
+    return parts
 
-    def resampled(values: np.ndarray) -> np.ndarray:
-        k = np.clip(np.searchsorted(run, even) - 1, 0, len(run) - 2)
-        share = ((even - run[k]) / (run[k + 1] - run[k]))[:, None]
-        return (values[:, k] + (values[:, k + 1] - values[:, k]) * share).astype(np.float32)
 
-    wide = DENSE * scale * 2 * np.pi * radii.max() * max(flat)
-    around = np.linspace(0, 2 * np.pi, int(np.clip(wide, 6, 2000)), endpoint=False, dtype=np.float32)
-    return _Part(name, resampled(at), resampled(normal), np.float32(np.interp(even, run, arc) / arc[-1]), around)
+def _gaps(line: np.ndarray) -> np.ndarray:
+    """How far each point of curves [k, n, 3] is from the one before; 0 for the first."""
+    return np.pad(np.linalg.norm(np.diff(line, axis=1), axis=2), ((0, 0), (1, 0)))
 
 
-def _ball(name: str, middle: np.ndarray, radius: float, scale: float) -> _Part:
-    """A sphere."""
-    u = -np.cos(np.linspace(0, np.pi, 40))
-    line = middle + radius * u[:, None] * np.array([1.0, 0.0, 0.0])
-    return _canal(name, line, radius * np.sqrt(np.clip(1 - u**2, 0, 1)), scale)
+def _difference(x: np.ndarray) -> np.ndarray:
+    """Central differences along axis 1, one-sided at the ends."""
+    out = np.empty_like(x)
+    out[:, 1:-1] = 0.5 * (x[:, 2:] - x[:, :-2])
+    out[:, 0], out[:, -1] = x[:, 1] - x[:, 0], x[:, -1] - x[:, -2]
+    return out
 
 
 def _parts(body: _Body, scale: float) -> list[_Part]:
-    """All surfaces of a bird."""
+    """All surfaces of a bird; the trunk is the first."""
     t, pose = body.traits, body.pose
-    parts = [_canal("trunk", body.spine[1], body.spine[2], scale, (1.0, 0.88))]
+    parts: list[_Curve] = []
     head, gaze, axis = body.at(body.head_along), body.gaze, body.axis
     up, u = np.array([-gaze[1], gaze[0], 0.0]), np.linspace(0, 1, 60)[:, None]
 
@@ -230,37 +245,38 @@ def _parts(body: _Body, scale: float) -> list[_Part]:
         open_ = np.cumsum(np.stack([np.cos(open_), np.sin(open_)], 1), axis=0) * length / 60
         base = head + 0.80 * body.head * gaze + (side * 0.42 * deep - 0.08 * body.head) * up
         line = base + open_[:, :1] * gaze + open_[:, 1:] * up - side * 0.36 * deep * u * up
-        parts.append(_canal(name, line, deep * (0.62 if side > 0 else 0.5) * (1 - u[:, 0] ** 1.5) ** 0.9, scale,
-                            (1.0, 0.75)))  # fmt: skip
+        parts.append(_Curve(name, line, deep * (0.62 if side > 0 else 0.5) * (1 - u[:, 0] ** 1.5) ** 0.9, (1.0, 0.75)))
 
     for side in (-1.0, 1.0):
         where = head + 0.34 * body.head * gaze + 0.16 * body.head * up
         skull = float(np.interp(body.head_along + 0.34 * body.head, *body.spine[::2]))
         lateral = 0.88 * math.sqrt(max(0.1, skull**2 - (0.16 * body.head) ** 2)) - 0.45 * body.eye
-        parts.append(_ball("eye", where + [0, 0, side * lateral], body.eye, scale))
+        ball = -np.cos(np.pi * u)
+        eye = where + [0, 0, side * lateral] + body.eye * ball * np.array([1.0, 0, 0])
+        parts.append(_Curve("eye", eye, body.eye * np.sqrt(np.clip(1 - ball[:, 0] ** 2, 0, 1))))
         hip = 0.45 * axis + np.array([0.0, -0.62 * body.depth, side * 0.45 * body.depth])
         foot = np.array([0.52 * axis[0] + 0.02, 0.45 * axis[1] - body.depth - t["leg"], side * 0.09])
         knee = hip + 0.35 * (foot - hip) + np.array([-0.07, 0, 0])
         thigh = hip + (knee - hip) * u
-        parts.append(_canal("thigh", thigh, body.depth * 0.36 * (1 - 0.8 * u[:, 0]), scale))
+        parts.append(_Curve("thigh", thigh, body.depth * 0.36 * (1 - 0.8 * u[:, 0])))
         shank = knee + (foot - knee) * u - np.array([0.05, 0, 0]) * np.sin(np.pi * u) * t["leg"]
-        parts.append(_canal("leg", shank, np.full(60, body.leg), scale))
-        for turn, long in ((-0.55, 0.13), (0.0, 0.15), (0.55, 0.13), (math.pi, 0.09)):
+        parts.append(_Curve("leg", shank, np.full(60, body.leg)))
+        for turn, long in ((-0.45, 0.14), (0.35, 0.14), (math.pi, 0.09)):
             reach = long * np.array([math.cos(turn), 0, math.sin(turn)])
             toe = foot + u * reach + np.array([0, 1, 0]) * 0.05 * np.sin(np.pi * u) * u * (turn < 3) - [0, 0.02, 0] * u
-            parts.append(_canal("leg", toe, body.leg * (0.95 - 0.5 * u[:, 0]), scale))
+            parts.append(_Curve("leg", toe, body.leg * (0.95 - 0.5 * u[:, 0])))
 
     lift = math.radians(pose.rise + pose.tail)
     back = -np.array([math.cos(lift), math.sin(lift), 0.0])
     root = 0.10 * axis + 0.01 * np.array([-axis[1], axis[0], 0.0])
     width = 0.055 + 0.035 * u[:, 0]
     width *= np.clip((1 - u[:, 0]) / 0.05, 0, 1) ** 0.5
-    parts.append(_canal("tail", root + u * back * (t["tail"] + 0.1), width, scale, (0.55, 1.3)))
+    parts.append(_Curve("tail", root + u * back * (t["tail"] + 0.1), width, (0.55, 1.3)))
     for side in (-1.0, 1.0):  # the folded wing's long feathers, which lie over the rump and the tail
         begin = 0.35 * axis + 0.30 * body.depth * np.array([-axis[1], axis[0], 0]) + [0, 0, side * 0.62 * body.depth]
         end = 0.02 * axis - 0.2 * t["tail"] * axis + np.array([-axis[1], axis[0], 0]) * 0.03 + [0, 0, side * 0.03]
         thick = 0.085 * np.sqrt(np.clip(1 - u[:, 0] ** 2, 0, 1)) + 0.004
-        parts.append(_canal("wingtip", begin + (end - begin) * u, thick, scale, (1.0, 0.42)))
+        parts.append(_Curve("wingtip", begin + (end - begin) * u, thick, (1.0, 0.42)))
     if t["crest"] > 0.03:
         for k in range(5):
             height = 2 * body.head * t["crest"] * (1 - 0.09 * abs(k - 2))
@@ -268,11 +284,12 @@ def _parts(body: _Body, scale: float) -> list[_Part]:
             run = np.cumsum(np.stack([np.cos(lean), np.sin(lean), 0 * lean], 1), axis=0) * height / 60
             start = head + body.head * (0.78 * up + (0.26 - 0.16 * k) * gaze)
             feather = body.head * 0.3 * (1 - u[:, 0]) ** 0.7 * min(1.0, 0.4 + t["crest"])
-            parts.append(_canal("crest", start + run, feather, scale, (1.0, 0.6)))
-    return parts
+            parts.append(_Curve("crest", start + run, feather, (1.0, 0.6)))
+    trunk = _Curve("trunk", body.spine[1], body.spine[2], (1.0, 0.88))
+    return _surfaces([trunk], scale) + _surfaces(parts, scale)
 
 
-# --- plumage -----------------------------------------------------------------------------------------------------------
+# --- plumage ----------------------------------------------------------------------------------------------------------
 
 
 def _step(low: float, high: float, x: np.ndarray) -> np.ndarray:
@@ -304,7 +321,11 @@ def _trunk(body: _Body, at: np.ndarray, along: np.ndarray, around: np.ndarray) -
     belly = _step(0.55, 0.15, arc) * _step(-0.4, -0.8, high)
     colour = _mix(colour, 0.45 * breast + 0.5, 0.5 * belly)
 
-    fleck = _spots(arc, round_, 0.055, 0.22 + 0.18 * t["spots"]) * _step(0.22, 0.40, arc) * _step(body.head_along - 0.3 * body.head, 0.75, arc)
+    fleck = (
+        _spots(arc, round_, 0.055, 0.22 + 0.18 * t["spots"])
+        * _step(0.22, 0.40, arc)
+        * _step(body.head_along - 0.3 * body.head, 0.75, arc)
+    )
     colour = _mix(colour, 0.14 * breast + 0.25 * back * 0.3, np.clip(2.5 * t["spots"], 0, 1) * fleck
                   * _step(0.15, -0.1, high + soft))  # fmt: skip
 
@@ -370,38 +391,50 @@ def _spots(arc: np.ndarray, round_: np.ndarray, cell: float, wide: float) -> np.
     return _step(wide, 0.65 * wide, np.hypot(0.75 * u, v * (1.25 + 0.9 * u)))
 
 
+_GLOSS = {"upper": 0.35, "lower": 0.35, "eye": 1.0, "leg": 0.1}
+_ROUGH = {"upper": 0.15, "lower": 0.15, "eye": 0.0, "leg": 0.25, "thigh": 0.4, "crest": 0.35}
+
+
+def _tones(t: Traits) -> dict[str, np.ndarray]:
+    """The plain colour of each part but the trunk."""
+    bare = np.float32([0.025, 0.022, 0.02]) + np.float32(t["bare"]) * np.float32([0.725, 0.248, 0.01])
+    back, breast, cap, wing = (_region(t, name) for name in ("back", "breast", "cap", "wing"))
+    return {
+        "upper": bare, "lower": 0.75 * bare, "eye": np.float32([0.012, 0.009, 0.008]), "leg": 0.75 * bare,
+        "thigh": 0.85 * breast, "crest": cap, "wingtip": 0.58 * wing, "tail": 0.45 * back + 0.25 * wing,
+    }  # fmt: skip
+
+
 def _coloured(
-    body: _Body, part: _Part, at: np.ndarray, along: np.ndarray, around: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Albedo, relief and gloss of points of a part."""
-    t, pose, flat = body.traits, body.pose, np.zeros(len(at))
-    bare = _mix(np.array([[0.025, 0.022, 0.02]]), np.array([0.75, 0.27, 0.03]), np.array([t["bare"]]))[0]
-    lines = _noise(pose, 3, along * 14, np.cos(around) * 60)
-    match part.name:
-        case "trunk":
-            return *_trunk(body, at, along, around), 0.0
-        case "upper" | "lower":
-            tone = bare * (1.0 if part.name == "upper" else 0.75)
-            return tone * (1 - 0.35 * _step(0.6, 1.0, along))[:, None], 0.15 * lines, 0.35
-        case "eye":
-            return np.tile(np.float32([0.012, 0.009, 0.008]), (len(at), 1)), flat, 1.0
-        case "leg":
-            return np.tile(0.75 * bare, (len(at), 1)), 0.25 * lines, 0.1
-        case "thigh":
-            return np.tile(_region(t, "breast") * 0.85, (len(at), 1)), 0.4 * lines, 0.0
-        case "crest":
-            return np.tile(_region(t, "cap"), (len(at), 1)), 0.35 * lines - 0.4 * (1 - along), 0.0
-    wing, back = _region(t, "wing"), _region(t, "back")
-    long = np.cos(around) * 3.5 if part.name == "wingtip" else np.sin(around) * 3.5
-    edge = _step(0.7, 1.0, 1 - np.abs(2 * (long - np.floor(long)) - 1))
-    tone = 0.58 * wing if part.name == "wingtip" else 0.45 * back + 0.25 * wing
-    colour = np.tile(tone, (len(at), 1)) + 0.10 * edge[:, None]
-    if part.name == "tail":
-        colour = _mix(colour, np.full(3, 0.8, np.float32), 0.8 * t["wing_bars"] * _step(0.93, 0.96, along))
-    return colour, 0.7 * (edge - 0.4) + 0.25 * lines, 0.0
+    body: _Body, names: list[str], which: np.ndarray, at: np.ndarray, along: np.ndarray, around: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Albedo [n, 3], relief [n] and gloss [n] of points; `which` are their parts' numbers, for `names`."""
+    tones = _tones(body.traits)
+    albedo, gloss = np.zeros((len(at), 3), np.float32), np.zeros(len(at), np.float32)
+    relief = _noise(body.pose, 3, along * 14, np.cos(around) * 60)
+    for name in dict.fromkeys(names):
+        mine = np.flatnonzero(np.array([name == other for other in names])[which])
+        if name == "trunk":
+            albedo[mine], relief[mine] = _trunk(body, at[mine], along[mine], around[mine])
+            continue
+        albedo[mine], gloss[mine] = tones[name], _GLOSS.get(name, 0.0)
+        relief[mine] *= _ROUGH.get(name, 0.25)
+        if name == "crest":
+            relief[mine] -= 0.4 * (1 - along[mine])
+        elif name in ("upper", "lower"):
+            albedo[mine] *= (1 - 0.35 * _step(0.6, 1.0, along[mine]))[:, None]
+        elif name in ("tail", "wingtip"):  # long feathers with pale fringes
+            line = 3.5 * (np.cos(around[mine]) if name == "wingtip" else np.sin(around[mine]))
+            edge = _step(0.7, 1.0, 1 - np.abs(2 * (line - np.floor(line)) - 1))
+            albedo[mine] += 0.10 * edge[:, None]
+            relief[mine] += 0.7 * (edge - 0.4)
+            if name == "tail":
+                tip = 0.8 * body.traits["wing_bars"] * _step(0.93, 0.96, along[mine])
+                albedo[mine] = _mix(albedo[mine], np.full(3, 0.8, np.float32), tip)
+    return albedo, relief, gloss
 
 
-# --- drawing -----------------------------------------------------------------------------------------------------------
+# --- drawing ----------------------------------------------------------------------------------------------------------
 
 
 def sprite(traits: Traits, pose: Pose, pixels: float, lamp: Lamp) -> Sprite:
@@ -419,41 +452,51 @@ def sprite(traits: Traits, pose: Pose, pixels: float, lamp: Lamp) -> Sprite:
     w, h = (-(-n // fine) * fine for n in (right - left, top - low))
 
     nearest, depth = np.full(h * w, -1, np.int64), np.full(h * w, -np.inf, np.float32)
-    first = 0
-    for part, at in zip(parts, placed, strict=True):
+    starts = np.concatenate([[0], np.cumsum([len(part.along) * part.around for part in parts])])
+    for k, (part, at) in enumerate(zip(parts, placed, strict=True)):
         rows = np.argsort(at[0, :, 2])  # far rows first: of points that share a cell, the last stays
-        c, s = np.cos(part.around), np.sin(part.around)
-        x, y, z = (at[0, rows, k, None] + at[1, rows, k, None] * c + at[2, rows, k, None] * s for k in range(3))
+        angle = _angles(np.arange(part.around), part.around)
+        c, s = np.cos(angle), np.sin(angle)
+        x, y, z = (
+            at[0, rows, axis, None] + at[1, rows, axis, None] * c + at[2, rows, axis, None] * s for axis in range(3)
+        )
         facing = part.normal @ turn[2]
         front = facing[0, rows, None] + facing[1, rows, None] * c + facing[2, rows, None] * s > -0.02
         cell = (top - y[front]).astype(np.int64) * w + (x[front] - left).astype(np.int64)
-        number = (rows[:, None] * len(part.around) + np.arange(len(part.around)))[front]
+        number = (rows[:, None] * part.around + np.arange(part.around))[front]
         near = z[front]
         over = near > depth[cell]
         depth[cell[over]] = near[over]
-        nearest[cell[over]] = number[over] + first
-        first += front.size
+        nearest[cell[over]] = number[over] + starts[k]
     nearest = _filled(nearest.reshape(h, w))
 
-    light = np.zeros((h, w, 3), np.float32)
-    begin = 0
-    for part in parts:
-        count = len(part.along) * len(part.around)
-        mine = (nearest >= begin) & (nearest < begin + count)
-        if mine.any():
-            i, j = np.divmod(nearest[mine] - begin, len(part.around))
-            turned = np.stack([np.ones(len(j), np.float32), np.cos(part.around[j]), np.sin(part.around[j])])[..., None]
-            at, normal = ((field[:, i] * turned).sum(0) for field in (part.at, part.normal))
-            normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-            albedo, relief, gloss = _coloured(body, part, at, part.along[i], part.around[j])
-            light[mine] = _lit(albedo, relief, gloss, normal @ turn.T, lamp)
-        begin += count
+    seen = np.flatnonzero(nearest >= 0)
+    which = np.searchsorted(starts, nearest.flat[seen], side="right") - 1
+    around = np.array([part.around for part in parts])[which]
+    i, j = np.divmod(nearest.flat[seen] - starts[which], around)
+    i += np.concatenate([[0], np.cumsum([len(part.along) for part in parts])])[which]
+    angle = _angles(j, around)
+    turned = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)])[..., None]
+    at, normal = (
+        (np.concatenate(field, axis=1)[:, i] * turned).sum(0)
+        for field in ([part.at for part in parts], [part.normal for part in parts])
+    )
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    along = np.concatenate([part.along for part in parts])[i]
+    albedo, relief, gloss = _coloured(body, [part.name for part in parts], which, at, along, angle)
+    light = np.zeros((h * w, 3), np.float32)
+    light[seen] = _lit(albedo, relief, gloss, normal @ turn.T, lamp)
+    light = light.reshape(h, w, 3)
     feet = turn @ np.array([0.52 * body.axis[0] + 0.02, 0.45 * body.axis[1] - body.depth - traits["leg"] - 0.02, 0])
     alpha = (nearest >= 0).astype(np.float32)
     shape = (h // fine, fine, w // fine, fine)
     cover = alpha.reshape(shape).mean((1, 3))
     mean = (light * alpha[..., None]).reshape(*shape, 3).mean((1, 3)) / np.maximum(cover, 1e-6)[..., None]
     return Sprite(mean.astype(np.float32), cover, ((top - scale * feet[1]) / fine, (scale * feet[0] - left) / fine))
+
+
+def _angles(j: np.ndarray, around: np.ndarray | int) -> np.ndarray:
+    return (2 * np.pi * j / around).astype(np.float32)
 
 
 def _turned(pose: Pose) -> np.ndarray:
@@ -473,7 +516,7 @@ def _filled(nearest: np.ndarray) -> np.ndarray:
     return np.where((nearest < 0) & (hit >= 3), np.max(sides, axis=0), nearest)
 
 
-def _lit(albedo: np.ndarray, relief: np.ndarray, gloss: float, normal: np.ndarray, lamp: Lamp) -> np.ndarray:
+def _lit(albedo: np.ndarray, relief: np.ndarray, gloss: np.ndarray, normal: np.ndarray, lamp: Lamp) -> np.ndarray:
     """Light from feathers: they scatter some of the sun around the edge, and the ground lights them from below."""
     cosine = normal @ lamp.towards
     direct = np.clip((cosine + 0.25) / 1.25, 0, 1) * (0.75 + 0.25 * _step(-0.6, 0.2, normal[:, 1]))
@@ -482,8 +525,7 @@ def _lit(albedo: np.ndarray, relief: np.ndarray, gloss: float, normal: np.ndarra
     closed = 0.55 + 0.45 * np.clip(normal[:, 2], 0, 1) ** 0.5  # grazing feathers shade each other
     seen = albedo * (around * closed[:, None] + direct[:, None] * lamp.sun)
     seen = seen * np.clip(1 + 0.42 * relief, 0.25, 1.8)[:, None]
-    if gloss:
-        half = lamp.towards + np.array([0, 0, 1.0])
-        shine = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)
-        seen = seen + gloss * (shine ** (90 if gloss > 0.9 else 25))[:, None] * (0.9 * lamp.sun + 0.6 * lamp.sky)
+    half = lamp.towards + np.float32([0, 0, 1])
+    shine = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1) ** np.where(gloss > 0.9, 90, 25)
+    seen = seen + (gloss * shine)[:, None] * (0.9 * lamp.sun + 0.6 * lamp.sky)
     return seen.astype(np.float32)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 from ..senses import Image, InputError
 from . import bird_looks, sights
@@ -105,7 +106,7 @@ class _Canvas:
             self.masks[bird][box] += a
 
 
-# --- background --------------------------------------------------------------------------------------------------------
+# --- background -------------------------------------------------------------------------------------------------------
 
 
 def _background(c: _Canvas) -> None:
@@ -126,14 +127,15 @@ def _background(c: _Canvas) -> None:
             sources = (sights.Source("sea", {"wave_height_m": float(rng.uniform(0.2, 0.8))},
                                      float(rng.uniform(8, 25))),)  # fmt: skip
         camera = sights.Camera(float(rng.uniform(25, 50)), float(rng.uniform(0.4, 1.2)), horizon, 0.0)
+        share = 0.5 if plan.focus < 0.008 else 0.3
         what = sights.Plan(int(rng.integers(2**31)), plan.light, ground, camera, sources, float(rng.uniform(0.2, 1)))
-        picture = Pil.fromarray(np.asarray(sights.draw(what, max(sights.MIN_SIDE, c.side // 2)).image.pixels))
+        picture = Pil.fromarray(np.asarray(sights.draw(what, max(sights.MIN_SIDE, round(share * c.side))).image.pixels))
     picture = picture.resize((c.side, c.side), Pil.Resampling.BICUBIC)
     picture = picture.filter(ImageFilter.GaussianBlur(plan.focus * c.side))
     c.film[:] = (np.asarray(picture, np.float32) / 255) ** 2.2
 
 
-def _part(rng: Rng, photo: Image, side: int):  # noqa: ANN202  (Pillow is imported where it is used)
+def _part(rng: Rng, photo: Image, side: int):
     from PIL import Image as Pil
 
     short = min(photo.width, photo.height)
@@ -169,7 +171,7 @@ def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
     return film + 0.004 * unit * sights._patch(rng, "rough", n, n)[..., None]
 
 
-# --- perches -----------------------------------------------------------------------------------------------------------
+# --- perches ----------------------------------------------------------------------------------------------------------
 
 
 def _tube(
@@ -247,7 +249,9 @@ def _behind(c: _Canvas, k: int, bird: Bird) -> None:
     metre = px / bird.traits["length_m"]
     thick = float(np.clip(metre * rng.uniform(0.010, 0.022), 0.10 * px, 0.32 * px))
     slope = float(rng.normal(0, 0.18))
-    ends = [(y - slope * reach, x + reach) for reach in (-rng.uniform(0.4, 1.5) * c.side, rng.uniform(0.4, 1.5) * c.side)]
+    ends = [
+        (y - slope * reach, x + reach) for reach in (-rng.uniform(0.4, 1.5) * c.side, rng.uniform(0.4, 1.5) * c.side)
+    ]
     if rng.random() < 0.5:
         ends.reverse()
     drop = 0.5 * thick + 0.01 * px
@@ -259,7 +263,9 @@ def _behind(c: _Canvas, k: int, bird: Bird) -> None:
         _tube(c, rng, (start, end), (0.4 * thick, 0.12 * thick), bark, 0.1 * far)
         _leaves(c, rng, bird, [(start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1]))
                                for t in rng.uniform(0.4, 1.0, int(rng.integers(1, 5)))])  # fmt: skip
-    _tube(c, rng, ((ends[0][0] + drop, ends[0][1]), (ends[1][0] + drop, ends[1][1])), (1.25 * thick, 0.75 * thick), bark)
+    _tube(
+        c, rng, ((ends[0][0] + drop, ends[0][1]), (ends[1][0] + drop, ends[1][1])), (1.25 * thick, 0.75 * thick), bark
+    )
 
 
 def _before(c: _Canvas, k: int, bird: Bird) -> None:
@@ -284,7 +290,9 @@ def _before(c: _Canvas, k: int, bird: Bird) -> None:
 
 def _leaves(c: _Canvas, rng: Rng, bird: Bird, spots: list[tuple[float, float]]) -> None:
     metre = bird.size * c.side / bird.traits["length_m"]
-    green = sights._shifted(c.plan.rng("leaves"), _GREEN[int(c.plan.rng("sort").choice(5, p=[.3, .3, .2, .1, .1]))], 0.2)
+    green = sights._shifted(
+        c.plan.rng("leaves"), _GREEN[int(c.plan.rng("sort").choice(5, p=[0.3, 0.3, 0.2, 0.1, 0.1]))], 0.2
+    )
     for y, x in spots:
         long = LEAF_M * metre * float(np.exp(rng.normal(0, 0.25)))
         colour = sights._shifted(rng, green, 0.18)
@@ -320,7 +328,7 @@ def _grass(c: _Canvas, rng: Rng, y: float, x: float, px: float, bird: Bird) -> N
     c.put(np.clip(1.6 * cover, 0, 1), light, 0, 0)
 
 
-# --- the picture -------------------------------------------------------------------------------------------------------
+# --- the picture ------------------------------------------------------------------------------------------------------
 
 
 def draw(plan: Plan, side: int = 224) -> tuple[Image, Float[np.ndarray, "birds h w"]]:
@@ -349,7 +357,7 @@ def _exposed(c: _Canvas) -> tuple[Image, np.ndarray]:
     film = film * (1 - rng.uniform(0, 0.5) * (grid[:, None] ** 2 + grid[None] ** 2)[..., None])
     film = film + rng.uniform(0.0, 0.3) * film * (1 - film) * (2 * film - 0.9)
     soft = float(rng.uniform(0.3, 0.75)) * n / 224
-    film = np.stack([sights._blur(np.pad(film[..., k], 4, mode="edge"), soft)[4:-4, 4:-4] for k in range(3)], -1)
+    film = ndimage.gaussian_filter(film.astype(np.float32), (soft, soft, 0), truncate=3.0)
     noise = rng.standard_normal((n, n, 3), np.float32) * np.float32(rng.uniform(0.002, 0.015))
     film = np.clip(film, 0, 1) + noise * np.sqrt(np.clip(film, 0.03, 1))
     pixels = np.round(255 * np.clip(film, 0, 1) ** (1 / 2.2)).astype(np.uint8)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ def loudness(length_m: float) -> float:
     return 82.0 + 20.0 * math.log10(length_m / 0.18)
 
 
-# --- plans -------------------------------------------------------------------------------------------------------------
+# --- plans ------------------------------------------------------------------------------------------------------------
 
 
 def _pose(rng: Rng, perch: str) -> Pose:
@@ -118,11 +117,11 @@ def plan(rng: Rng, looks: list[dict[str, float]], photo: Image | None = None) ->
     return bird_places.Plan(int(rng.integers(2**31)), light, place, birds, focus, bool(rng.random() < 0.5), photo)
 
 
-# --- examples ----------------------------------------------------------------------------------------------------------
+# --- examples ---------------------------------------------------------------------------------------------------------
 
 
 def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
-    """Item `index`: its key and the bytes of its files by ending (`scenes.files`); one stem for each bird, then the bed.
+    """Item `index`: its key and the bytes of its files by ending (`scenes.files`); a stem for each bird, then the bed.
 
     truth["sources"] tells of each bird, in the order of masks and sounds: kind "bird"; its species' number;
     `parameters`, its traits in their units; `song`, the parameters of its song; `sung`, what this rendition was;
@@ -143,7 +142,9 @@ def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
         singer = next(one for one in singers if one.look is bird.traits)
         away = singer.look["length_m"] / bird.size / (2 * math.tan(math.radians(field) / 2))
         echo = float(rng.uniform(-30, -16)) if rng.random() < 0.5 else None
-        wave, sung = bird_songs.sing(singer.song, world.seconds, np.random.default_rng(rng.integers(2**31)), echo_db=echo)
+        wave, sung = bird_songs.sing(
+            singer.song, world.seconds, np.random.default_rng(rng.integers(2**31)), echo_db=echo
+        )
         level = loudness(singer.look["length_m"]) - 20 * math.log10(away)
         stems.append(_heard(wave, level, away))
         sources.append(
