@@ -60,7 +60,7 @@ def track(samples: Float[np.ndarray, " n"], rate: int) -> Track:
     lies at neither). Between bins by a parabola through the dB (a Hann window's main lobe is close to one).
     """
     window, step = max(16, round(WINDOW * rate)), max(1, round(STEP * rate))
-    size = 1 << (4 * window - 1).bit_length()
+    size = 1 << (2 * window - 1).bit_length()
     s = np.pad(np.asarray(samples, np.float64), window // 2)
     s = np.pad(s, (0, max(0, window - len(s))))
     frames = np.lib.stride_tricks.sliding_window_view(s, window)[::step]
@@ -80,9 +80,9 @@ def _frames(frames: np.ndarray, size: int, rate: int) -> tuple[np.ndarray, ...]:
     best = power[row, peak].copy()
     lobe = round(2 * rate / frames.shape[1] / step)  # bins from a partial to where a Hann window's lobe ends
     for divisor in (2, 3):
-        at, strength = _nearby(power, peak / divisor, lobe // 2)
-        partial = (strength > power[row, np.maximum(at - lobe // 2, 0)]) & (strength > power[row, at + lobe // 2])
-        take = (at >= low) & partial & (strength > best * 10 ** (-LOWER_DB / 10))
+        at, strength = _nearby(power, peak / divisor, 1)
+        crest = (strength > power[row, at - 1]) & (strength > power[row, at + 1])
+        take = (at >= low) & crest & (strength > best * 10 ** (-LOWER_DB / 10))
         peak = np.where(take, at, peak)
     left, middle, right = (10 * np.log10(power[row, peak + k]) for k in (-1, 0, 1))
     curve = left - 2 * middle + right
@@ -95,7 +95,7 @@ def _frames(frames: np.ndarray, size: int, rate: int) -> tuple[np.ndarray, ...]:
     bins = np.arange(power.shape[1])[None]
     gap = np.abs(bins - peak[:, None])
     under = (bins < peak[:, None] - 1.3 * lobe) & (bins > 0.5 * peak[:, None]) & (bins >= low)
-    beside = (gap > 1.5 * lobe) & (gap < 0.33 * peak[:, None] + 1.5 * lobe) & (bins >= low)
+    beside = (gap > 2 * lobe) & (gap < 0.33 * peak[:, None] + 2 * lobe) & (bins >= low)
     below = np.where(under, power, 0).max(axis=1)
     # The median is blind to a second voice.
     noise = np.array([np.median(p[b]) if b.any() else 1e-20 for p, b in zip(power, beside, strict=True)])
@@ -190,7 +190,7 @@ def _trill(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
         shape = np.hanning(n + 2)[1:-1]
         place = np.linspace(-1, 1, n)
         for values, weight in ((octaves, 1.0), (level / 30.0, 0.5)):
-            rest = values - np.polynomial.Polynomial.fit(place, values, 3)(place)
+            rest = values - np.polynomial.Polynomial.fit(place, values, 2)(place)
             power = np.abs(np.fft.rfft(rest * shape, size)) ** 2
             total += weight * power
             if weight == 1.0:

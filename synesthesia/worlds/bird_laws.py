@@ -83,7 +83,7 @@ VOICE: Mapping[str, Span] = MappingProxyType({
     "sweep": Span(-1.0, 1.0),  # from falling to rising syllables, share of the range
     "arch": Span(-1.0, 1.0),  # from sagging to arched
     "trill_hz": Span(16.0, 42.0, log=True),
-    "trill": Span(0.1, 1.0),  # depth, share of what the trill's rate leaves
+    "trill": Span(0.2, 1.0),  # depth, share of what the trill's rate leaves
     "richness": Span(0.03, 0.75),  # ratio of each harmonic to the one below it
     "voices": Span(0.0, 0.7),  # level of the syrinx's other side
     "breath": Span(0.01, 0.35, log=True),  # noise against tone

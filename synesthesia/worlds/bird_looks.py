@@ -115,6 +115,10 @@ _FROM_CONES = np.array([
 ])  # fmt: skip
 
 
+def _colour(values: list[float]) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
 def _region(traits: Traits, name: str) -> np.ndarray:
     return oklab(*(traits[f"{name}_{axis}"] for axis in "lab"))
 
@@ -142,7 +146,7 @@ class _Body:
     head: float = 0.0
     eye: float = 0.0
     leg: float = 0.0
-    spine: tuple[np.ndarray, np.ndarray, np.ndarray] = (np.zeros(0),) * 3
+    spine: tuple[np.ndarray, np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0), np.zeros(0))
 
     @property
     def axis(self) -> np.ndarray:
@@ -280,7 +284,7 @@ def _parts(body: _Body, scale: float) -> list[_Part]:
     if t["crest"] > 0.03:
         for k in range(5):
             height = 2 * body.head * t["crest"] * (1 - 0.09 * abs(k - 2))
-            lean = math.radians(pose.head + 143 + 7 * (k - 2)) - 0.5 * u[:, 0]
+            lean = np.radians(pose.head + 143 + 7 * (k - 2) - 28 * u[:, 0])
             run = np.cumsum(np.stack([np.cos(lean), np.sin(lean), 0 * lean], 1), axis=0) * height / 60
             start = head + body.head * (0.78 * up + (0.26 - 0.16 * k) * gaze)
             feather = body.head * 0.3 * (1 - u[:, 0]) ** 0.7 * min(1.0, 0.4 + t["crest"])
@@ -397,10 +401,10 @@ _ROUGH = {"upper": 0.15, "lower": 0.15, "eye": 0.0, "leg": 0.25, "thigh": 0.4, "
 
 def _tones(t: Traits) -> dict[str, np.ndarray]:
     """The plain colour of each part but the trunk."""
-    bare = np.float32([0.025, 0.022, 0.02]) + np.float32(t["bare"]) * np.float32([0.725, 0.248, 0.01])
+    bare = _colour([0.025, 0.022, 0.02]) + t["bare"] * _colour([0.725, 0.248, 0.01])
     back, breast, cap, wing = (_region(t, name) for name in ("back", "breast", "cap", "wing"))
     return {
-        "upper": bare, "lower": 0.75 * bare, "eye": np.float32([0.012, 0.009, 0.008]), "leg": 0.75 * bare,
+        "upper": bare, "lower": 0.75 * bare, "eye": _colour([0.012, 0.009, 0.008]), "leg": 0.75 * bare,
         "thigh": 0.85 * breast, "crest": cap, "wingtip": 0.58 * wing, "tail": 0.45 * back + 0.25 * wing,
     }  # fmt: skip
 
@@ -525,7 +529,7 @@ def _lit(albedo: np.ndarray, relief: np.ndarray, gloss: np.ndarray, normal: np.n
     closed = 0.55 + 0.45 * np.clip(normal[:, 2], 0, 1) ** 0.5  # grazing feathers shade each other
     seen = albedo * (around * closed[:, None] + direct[:, None] * lamp.sun)
     seen = seen * np.clip(1 + 0.42 * relief, 0.25, 1.8)[:, None]
-    half = lamp.towards + np.float32([0, 0, 1])
+    half = lamp.towards + np.array([0, 0, 1], np.float32)
     shine = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1) ** np.where(gloss > 0.9, 90, 25)
     seen = seen + (gloss * shine)[:, None] * (0.9 * lamp.sun + 0.6 * lamp.sky)
     return seen.astype(np.float32)

@@ -84,7 +84,9 @@ class _Canvas:
         self.exposure = base.exposure * float(np.exp(rng.normal(0.05, 0.15)))
         sun, sky = sights._shifted(rng, base.sun, 0.12), sights._shifted(rng, base.ambient, 0.1)
         towards = np.array([rng.uniform(-0.9, 0.9), rng.uniform(0.35, 1.0), rng.uniform(0.25, 0.9)], np.float32)
-        ground = np.float32([0.14, 0.15, 0.08]) if plan.place != "shore" else np.float32([0.3, 0.27, 0.22])
+        ground = (
+            bird_looks._colour([0.14, 0.15, 0.08]) if plan.place != "shore" else bird_looks._colour([0.3, 0.27, 0.22])
+        )
         self.lamp = Lamp(sun, sky, ground * (sun + sky), towards / np.linalg.norm(towards))
         self.film = np.zeros((side, side, 3), np.float32)
         self.masks = np.zeros((len(plan.birds), side, side), np.float32)
@@ -156,7 +158,7 @@ def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
     warm = np.exp(0.12 * broad[..., None] * np.array([1.0, 0.2, -0.8], np.float32))
     light = tone * warm * (c.lamp.sky + 0.5 * c.lamp.sun)
     gap = sights._step(0.7, 1.6, soft * 0.8 + broad * 0.6 - 1.2 * fall + rng.normal(-0.3, 0.5))[..., None]
-    light = light + gap * (0.8 * np.float32(sights.LIGHTS[c.plan.light].low) - light)
+    light = light + gap * (0.8 * np.array(sights.LIGHTS[c.plan.light].low, np.float32) - light)
     film = c.developed(light)
     radius = (0.02 + 0.8 * c.plan.focus) * n
     for _ in range(int(rng.integers(5, 45))):
@@ -166,7 +168,9 @@ def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
         part = film[i : int(y + 1.2 * r) + 1, j : int(x + 1.2 * r) + 1]
         d = np.hypot(np.arange(i, i + part.shape[0])[:, None] - y, np.arange(j, j + part.shape[1])[None] - x)
         alpha = sights._step(0.12, -0.12, d / r - 1)[..., None] * float(rng.uniform(0.1, 0.5))
-        shine = green * float(np.exp(rng.normal(0.9, 0.6))) if rng.random() < 0.7 else np.float32([1, 0.95, 0.8]) * 0.7
+        shine = (
+            green * float(np.exp(rng.normal(0.9, 0.6))) if rng.random() < 0.7 else bird_looks._colour([0.7, 0.66, 0.56])
+        )
         part += alpha * (c.developed(shine * (c.lamp.sun * 0.8 + c.lamp.sky)) - part)
     return film + 0.004 * unit * sights._patch(rng, "rough", n, n)[..., None]
 

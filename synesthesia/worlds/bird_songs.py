@@ -145,7 +145,7 @@ def _syllable(
     t = u * count / rate
     tremble = np.sin(2 * np.pi * song.trill_hz * t + rng.uniform(0, 2 * np.pi))
     # Quick trills cannot be wide: the bill, which moves with them, is slow (Podos 1997, Evolution 51, 537).
-    width = 0.5 * song.trill * song.range_oct * (16.0 / song.trill_hz) ** 0.5
+    width = 0.5 * song.trill * (0.15 + 0.85 * song.range_oct) * (16.0 / song.trill_hz) ** 0.5
     plain = gesture(song, syllable.kind, u) + shift + rng.normal(0, 0.03) * song.range_oct
     octaves = math.log2(song.pitch_hz) + plain + 0.5 * width * tremble
     rise = np.minimum(1, np.minimum(t, t[-1] - t) / min(0.018, 0.2 * t[-1]))

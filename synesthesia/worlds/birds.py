@@ -121,7 +121,7 @@ def plan(rng: Rng, looks: list[dict[str, float]], photo: Image | None = None) ->
 
 
 def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
-    """Item `index`: its key and the bytes of its files by ending (`scenes.files`); a stem for each bird, then the bed.
+    """Item `index`: its key and the bytes of its files (`scenes.files`); a stem for each bird, then the bed.
 
     truth["sources"] tells of each bird, in the order of masks and sounds: kind "bird"; its species' number;
     `parameters`, its traits in their units; `song`, the parameters of its song; `sung`, what this rendition was;
