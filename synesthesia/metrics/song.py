@@ -93,12 +93,12 @@ def _frames(frames: np.ndarray, size: int, rate: int) -> tuple[np.ndarray, ...]:
         inside = k * hz < 0.48 * rate
         above += np.where(inside, _nearby(power, np.where(inside, k * hz / step, 1), 2)[1], 0)
     bins = np.arange(power.shape[1])[None]
-    gap = np.abs(bins - peak[:, None])
     under = (bins < peak[:, None] - 1.3 * lobe) & (bins > 0.5 * peak[:, None]) & (bins >= low)
-    beside = (gap > 2 * lobe) & (gap < 0.33 * peak[:, None] + 2 * lobe) & (bins >= low)
     below = np.where(under, power, 0).max(axis=1)
-    # The median is blind to a second voice.
-    noise = np.array([np.median(p[b]) if b.any() else 1e-20 for p, b in zip(power, beside, strict=True)])
+    # Some places to both sides of the partial; their median is blind to a second voice.
+    beside = 2 * lobe + np.linspace(0, 0.33, 12) * peak[:, None]
+    places = np.clip(np.round(peak[:, None] + np.concatenate([beside, -beside], axis=1)), 1, power.shape[1] - 1)
+    noise = np.median(np.take_along_axis(power, places.astype(np.int64), axis=1), axis=1)
     total = power[:, low:high].sum(axis=1)
     return hz, *(10 * np.log10(np.maximum(x, 1e-20)) for x in (total, above / own, below / own, noise / own))
 
@@ -213,4 +213,4 @@ def distance(
     gap = np.abs(np.asarray(other, float) - one) / spread
     both = np.isnan(one) & np.isnan(other)
     gap = np.where(both, 0.0, np.minimum(np.nan_to_num(gap, nan=AT_MOST), AT_MOST))
-    return np.sqrt(np.mean(gap**2, axis=-1))
+    return np.asarray(np.sqrt(np.mean(gap**2, axis=-1)))

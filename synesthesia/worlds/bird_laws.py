@@ -190,7 +190,7 @@ def song(deviations: Float[np.ndarray, " voice"]) -> Song:
     return Song(**{name: span.at(float(share)) for (name, span), share in zip(VOICE.items(), shares, strict=True)})
 
 
-# --- the laws ---------------------------------------------------------------------------------------------------------
+# --- the laws --------------------------------------------------------------------------------------------------------
 
 
 def _uniform(name: tuple[int, ...], count: int) -> np.ndarray:

@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from ..senses import Image, InputError
 from . import bird_looks, sights
-from .bird_looks import Lamp, Pose, Traits
+from .bird_bodies import Pose, Traits
+from .bird_looks import Lamp
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -108,7 +109,7 @@ class _Canvas:
             self.masks[bird][box] += a
 
 
-# --- background -------------------------------------------------------------------------------------------------------
+# --- background ------------------------------------------------------------------------------------------------------
 
 
 def _background(c: _Canvas) -> None:
@@ -123,7 +124,7 @@ def _background(c: _Canvas) -> None:
         return
     else:
         ground = {"meadow": "grass", "shore": str(rng.choice(["sand", "stones"])), "sky": "grass"}[plan.place]
-        horizon = float(rng.uniform(0.85, 0.99)) if plan.place == "sky" else float(rng.uniform(0.25, 0.5))
+        horizon = float(rng.uniform(0.85, 0.99)) if plan.place == "sky" else float(rng.uniform(0.2, 0.48))
         sources = ()
         if plan.place == "shore":
             sources = (sights.Source("sea", {"wave_height_m": float(rng.uniform(0.2, 0.8))},
@@ -175,7 +176,7 @@ def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
     return film + 0.004 * unit * sights._patch(rng, "rough", n, n)[..., None]
 
 
-# --- perches ----------------------------------------------------------------------------------------------------------
+# --- perches ---------------------------------------------------------------------------------------------------------
 
 
 def _tube(
@@ -332,7 +333,7 @@ def _grass(c: _Canvas, rng: Rng, y: float, x: float, px: float, bird: Bird) -> N
     c.put(np.clip(1.6 * cover, 0, 1), light, 0, 0)
 
 
-# --- the picture ------------------------------------------------------------------------------------------------------
+# --- the picture -----------------------------------------------------------------------------------------------------
 
 
 def draw(plan: Plan, side: int = 224) -> tuple[Image, Float[np.ndarray, "birds h w"]]:

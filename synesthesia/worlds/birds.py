@@ -17,7 +17,7 @@ import numpy as np
 from .. import media
 from ..senses import Image, InputError, Sound
 from . import bird_laws, bird_places, bird_songs, making, noises, scenes
-from .bird_looks import Pose
+from .bird_bodies import Pose
 
 VERSION = 1
 PER_SHARD = 32
@@ -58,7 +58,7 @@ def loudness(length_m: float) -> float:
     return 82.0 + 20.0 * math.log10(length_m / 0.18)
 
 
-# --- plans ------------------------------------------------------------------------------------------------------------
+# --- plans -----------------------------------------------------------------------------------------------------------
 
 
 def _pose(rng: Rng, perch: str) -> Pose:
@@ -86,8 +86,10 @@ def _birds(rng: Rng, looks: list[dict[str, float]]) -> tuple[bird_places.Bird, .
         # In one place large birds look larger, as far as the picture allows.
         size = float(np.exp(rng.uniform(math.log(low), math.log(high)) + 0.35 * math.log(look["length_m"] / 0.18)))
         size = min(max(size, low), high)
-        y = float(rng.uniform(0.62, 0.9)) if ground else float(np.clip(rng.uniform(0.45, 0.85), 0, 0.98))
-        made.append(bird_places.Bird(look, _pose(rng, perch), size, float(x), y, perch, float(rng.uniform(0, 0.6))))
+        # Heads stay in the picture, and feet on the ground.
+        x = float(np.clip(x, 0.5 * size, 1 - 0.5 * size))
+        y = float(rng.uniform(0.68, 0.93) if ground else max(rng.uniform(0.45, 0.85), min(0.95, 1.5 * size)))
+        made.append(bird_places.Bird(look, _pose(rng, perch), size, x, y, perch, float(rng.uniform(0, 0.6))))
     return tuple(sorted(made, key=lambda bird: bird.y if ground else bird.size))
 
 
@@ -117,7 +119,7 @@ def plan(rng: Rng, looks: list[dict[str, float]], photo: Image | None = None) ->
     return bird_places.Plan(int(rng.integers(2**31)), light, place, birds, focus, bool(rng.random() < 0.5), photo)
 
 
-# --- examples ---------------------------------------------------------------------------------------------------------
+# --- examples --------------------------------------------------------------------------------------------------------
 
 
 def item(world: World, index: int) -> tuple[str, dict[str, bytes]]:
