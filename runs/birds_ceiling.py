@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Cost: about 12 minutes on one core. Makes the tables of docs/birds.md.
+# Cost: about 4 minutes on one core. Makes the tables of docs/birds.md.
 """How well true songs of birds can be told apart and measured: the ceilings of every figure about birds.
 
     python runs/birds_ceiling.py
@@ -19,7 +19,7 @@ from synesthesia.metrics import song as judge
 from synesthesia.worlds import bird_laws as laws
 from synesthesia.worlds.bird_songs import RATE, sing
 
-SPECIES = 400
+SPECIES = 150
 SECONDS = 5.0
 AMONG = 10
 DRAWS = 20

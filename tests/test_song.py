@@ -39,9 +39,7 @@ def number(name: str, samples: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("low", "high"), [(500, 700), (1000, 4000), (8000, 4000), (6000, 6000), (9500, 9800)])
 @pytest.mark.parametrize("harmonics", [(1.0,), (1.0, 0.7, 0.5, 0.3), (0.5, 1.0, 0.3)])
-def test_the_pitch_of_a_sweep_is_right_within_four_cents(
-    low: float, high: float, harmonics: tuple[float, ...]
-) -> None:
+def test_the_pitch_of_a_sweep_is_right_within_four_cents(low: float, high: float, harmonics: tuple[float, ...]) -> None:
     t = np.arange(RATE) / RATE
     kept = tuple(a for k, a in enumerate(harmonics) if (k + 1) * max(low, high) < 15_000)
     found = judge.track(whistle(math.log2(low) + t * math.log2(high / low), kept), RATE)

@@ -212,6 +212,14 @@ def _raw(looks: np.ndarray, law: str) -> np.ndarray:
 
 def _trends(looks: np.ndarray) -> np.ndarray:
     """Law a: straight trends, and a layer of bent mixtures of four traits each that every parameter shares."""
+    straight, mixing, phases, weights = _weights()
+    bent = np.sin(looks @ mixing + phases) @ weights
+    return math.sqrt(3) * looks @ straight + _MIXED * bent  # a trait's deviation is 1 / √3
+
+
+@functools.cache
+def _weights() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Law a's trends [traits, voice], and what is mixed [traits, hidden], from which phase, into what [hidden, voice]."""
     names, voices = list(TRAITS), list(VOICE)
     straight = np.zeros((len(names), len(voices)))
     for k, voice in enumerate(voices):
@@ -220,19 +228,26 @@ def _trends(looks: np.ndarray) -> np.ndarray:
         straight[:, k] /= np.linalg.norm(straight[:, k])
     mixing = np.zeros((len(names), _HIDDEN))
     for k in range(_HIDDEN):
-        order = np.argsort(_uniform((4, k), len(names)), kind="stable")[:_EACH]
-        mixing[order, k] = ndtri(_uniform((5, k), _EACH))
+        mixing[_chosen((4, k), _EACH), k] = ndtri(_uniform((5, k), _EACH))
     weights = ndtri(_uniform((6,), _HIDDEN * len(voices))).reshape(_HIDDEN, -1)
-    bent = np.sin(looks @ mixing + 2 * math.pi * _uniform((9,), _HIDDEN)) @ (weights / np.linalg.norm(weights, axis=0))
-    return math.sqrt(3) * looks @ straight + _MIXED * bent  # a trait's deviation is 1 / √3
+    return straight, mixing, 2 * math.pi * _uniform((9,), _HIDDEN), weights / np.linalg.norm(weights, axis=0)
 
 
 def _waves(looks: np.ndarray) -> np.ndarray:
     """Law b: for each parameter a wave over two traits and a product of two others, the traits chosen blindly."""
     columns = []
-    for k in range(len(VOICE)):
-        i, j, m, n = np.argsort(_uniform((7, k), len(TRAITS)), kind="stable")[:4]
-        sign = np.where(_uniform((8, k), 3) < 0.5, -1.0, 1.0)
+    for (i, j, m, n), sign in _choices():
         wave = np.sin(1.5 * sign[0] * looks[:, i] + 0.7 * sign[1] * looks[:, j] + 0.3)
         columns.append(wave + 0.6 * sign[2] * looks[:, m] * (1 + looks[:, n]))
     return np.stack(columns, axis=1)
+
+
+@functools.cache
+def _choices() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Law b's four traits and three signs for each parameter."""
+    return [(_chosen((7, k), 4), np.where(_uniform((8, k), 3) < 0.5, -1.0, 1.0)) for k in range(len(VOICE))]
+
+
+def _chosen(name: tuple[int, ...], count: int) -> np.ndarray:
+    """Numbers of that many different traits."""
+    return np.argsort(_uniform(name, len(TRAITS)), kind="stable")[:count]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import sights
 from .bird_bodies import Body, Pose, Traits, surfaces
+from .sights import _sample, _step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -82,11 +82,6 @@ def _region(traits: Traits, name: str) -> np.ndarray:
 # --- plumage ---------------------------------------------------------------------------------------------------------
 
 
-def _step(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def _mix(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
     return one + (other - one) * share[:, None]
 
@@ -95,7 +90,7 @@ def _noise(pose: Pose, k: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Grain of deviation 1 at (u, v) cells."""
     rng = np.random.default_rng([pose.seed, k])
     du, dv = rng.uniform(0, 512, 2)
-    return sights._sample("rough", k % 4, u + du, v + dv)
+    return _sample("rough", k % 4, u + du, v + dv)
 
 
 def _trunk(body: Body, at: np.ndarray, along: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +165,7 @@ def _rim(q: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _ridge(x: np.ndarray, middle: np.ndarray | float, half: np.ndarray | float) -> np.ndarray:
-    return _step(1.4 * half, 0.6 * half, np.abs(x - middle))
+    return _step(1.4, 0.6, np.abs(x - middle) / half)
 
 
 def _spots(arc: np.ndarray, round_: np.ndarray, cell: float, wide: float) -> np.ndarray:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 RATE = 32_000
-STEP = 32  # samples between points of a gesture
+STEP = 0.001  # seconds between points of a gesture
 HIGHEST = 0.45  # of the rate; harmonics above are not made
 MAX_HARMONICS = 16
 SIXTH = 1 / 6  # octaves by which one rendition of a song may lie beside another, at most
@@ -118,7 +118,7 @@ def sing(
     for syllable in sung:
         first = round(syllable.begin * rate)
         count = min(round(syllable.seconds * rate), n - first)
-        if count < 8 * STEP:
+        if count < 8 * STEP * rate:
             continue
         part, facts = _syllable(song, syllable, shift, count, rate, rng)
         wave[first : first + count] += part
@@ -140,7 +140,7 @@ class _Facts(NamedTuple):
 def _syllable(
     song: Song, syllable: _Syllable, shift: float, count: int, rate: int, rng: Rng
 ) -> tuple[np.ndarray, _Facts]:
-    points = max(8, count // STEP)
+    points = max(8, round(count / (STEP * rate)))
     u = np.linspace(0, 1, points)
     t = u * count / rate
     tremble = np.sin(2 * np.pi * song.trill_hz * t + rng.uniform(0, 2 * np.pi))
