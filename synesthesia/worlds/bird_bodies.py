@@ -88,6 +88,12 @@ class Body:
         return np.array([math.cos(rise), math.sin(rise), 0.0], np.float32)
 
     @property
+    def feet(self) -> np.ndarray:
+        """The middle between the feet, where they stand."""
+        rise = 0.45 * self.axis[1] - self.depth - self.traits["leg"]
+        return np.array([0.52 * self.axis[0] + 0.02, rise, 0.0])
+
+    @property
     def head_along(self) -> float:
         """The arc from the root of the tail to the middle of the head."""
         return 0.86 + 0.55 * self.head + self.traits["neck"]
@@ -171,7 +177,7 @@ def surfaces(body: Body, scale: float) -> list[Part]:
         eye = where + [0, 0, side * lateral] + body.eye * ball * np.array([1.0, 0, 0])
         parts.append(_Curve("eye", eye, body.eye * np.sqrt(np.clip(1 - ball[:, 0] ** 2, 0, 1))))
         hip = 0.45 * axis + np.array([0.0, -0.62 * body.depth, side * 0.45 * body.depth])
-        foot = np.array([0.52 * axis[0] + 0.02, 0.45 * axis[1] - body.depth - t["leg"], side * 0.09])
+        foot = body.feet + np.array([0, 0, side * 0.09])
         knee = hip + 0.35 * (foot - hip) + np.array([-0.07, 0, 0])
         thigh = hip + (knee - hip) * u
         parts.append(_Curve("thigh", thigh, body.depth * 0.36 * (1 - 0.8 * u[:, 0])))

@@ -219,7 +219,7 @@ def _trends(looks: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _weights() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Law a's trends [traits, voice], and what is mixed [traits, hidden], from which phase, into what [hidden, voice]."""
+    """Law a's trends [traits, voice]; its mixtures' weights [traits, hidden], phases, and shares [hidden, voice]."""
     names, voices = list(TRAITS), list(VOICE)
     straight = np.zeros((len(names), len(voices)))
     for k, voice in enumerate(voices):

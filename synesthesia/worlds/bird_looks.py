@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .bird_bodies import Body, Pose, Traits, surfaces
+from .bird_bodies import Body, Part, Pose, Traits, surfaces
 from .sights import _sample, _step
 
 if TYPE_CHECKING:
@@ -228,38 +228,63 @@ def sprite(traits: Traits, pose: Pose, pixels: float, lamp: Lamp) -> Sprite:
     fine = 2 if pixels > 70 else 3 if pixels > 35 else 4
     scale = pixels * fine
     parts, turn = surfaces(body, scale), _turned(pose)
-    placed = [(part.at @ turn.T) * np.float32(scale) for part in parts]
-    reach = [np.hypot(at[1], at[2]) for at in placed]
-    left = math.floor(min(float((at[0] - r)[:, 0].min()) for at, r in zip(placed, reach, strict=True))) - 2 * fine
-    right = math.ceil(max(float((at[0] + r)[:, 0].max()) for at, r in zip(placed, reach, strict=True))) + 2 * fine
-    low = math.floor(min(float((at[0] - r)[:, 1].min()) for at, r in zip(placed, reach, strict=True))) - 2 * fine
-    top = math.ceil(max(float((at[0] + r)[:, 1].max()) for at, r in zip(placed, reach, strict=True))) + 2 * fine
-    w, h = (-(-n // fine) * fine for n in (right - left, top - low))
+    nearest, top, left = _thrown(parts, turn, scale, fine)
+    h, w = nearest.shape
+    light = np.zeros((h * w, 3), np.float32)
+    seen = np.flatnonzero(nearest >= 0)
+    light[seen] = _seen(body, parts, nearest.flat[seen], turn, lamp)
+    alpha = (nearest >= 0).astype(np.float32)
+    shape = (h // fine, fine, w // fine, fine)
+    cover = alpha.reshape(shape).mean((1, 3))
+    mean = light.reshape(*shape, 3).mean((1, 3)) / np.maximum(cover, 1e-6)[..., None]
+    foot = turn @ (body.feet - [0, 0.02, 0])
+    return Sprite(mean.astype(np.float32), cover, ((top - scale * foot[1]) / fine, (scale * foot[0] - left) / fine))
 
+
+def _firsts(counts: list[int]) -> np.ndarray:
+    """Where each of several runs begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def _thrown(parts: list[Part], turn: np.ndarray, scale: float, fine: int) -> tuple[np.ndarray, int, int]:
+    """For each cell of a grid the number of the nearest point, of all parts' points in their order, or -1.
+
+    Its first cell lies `top` cells above and `left` cells right of the origin; its sides are multiples of `fine`.
+    """
+    placed = [(part.at @ turn.T) * np.float32(scale) for part in parts]
+    middle = np.concatenate([at[0] for at in placed])
+    reach = np.concatenate([np.hypot(at[1], at[2]) for at in placed])
+    low, high = (middle - reach).min(0), (middle + reach).max(0)
+    left, bottom = (math.floor(float(low[k])) - 2 * fine for k in range(2))
+    right, top = (math.ceil(float(high[k])) + 2 * fine for k in range(2))
+    w, h = (-(-n // fine) * fine for n in (right - left, top - bottom))
     nearest, depth = np.full(h * w, -1, np.int64), np.full(h * w, -np.inf, np.float32)
-    starts = np.concatenate([[0], np.cumsum([len(part.along) * part.around for part in parts])])
-    for k, (part, at) in enumerate(zip(parts, placed, strict=True)):
+    firsts = _firsts([len(part.along) * part.around for part in parts])
+    for first, part, at in zip(firsts[:-1], parts, placed, strict=True):
         rows = np.argsort(at[0, :, 2])  # far rows first: of points that share a cell, the last stays
         angle = _angles(np.arange(part.around), part.around)
         c, s = np.cos(angle), np.sin(angle)
-        x, y, z = (
-            at[0, rows, axis, None] + at[1, rows, axis, None] * c + at[2, rows, axis, None] * s for axis in range(3)
+        x, y, z, facing = (
+            field[0, rows, None] + field[1, rows, None] * c + field[2, rows, None] * s
+            for field in (at[..., 0], at[..., 1], at[..., 2], part.normal @ turn[2])
         )
-        facing = part.normal @ turn[2]
-        front = facing[0, rows, None] + facing[1, rows, None] * c + facing[2, rows, None] * s > -0.02
+        front = facing > -0.02
         cell = (top - y[front]).astype(np.int64) * w + (x[front] - left).astype(np.int64)
         number = (rows[:, None] * part.around + np.arange(part.around))[front]
         near = z[front]
         over = near > depth[cell]
         depth[cell[over]] = near[over]
-        nearest[cell[over]] = number[over] + starts[k]
-    nearest = _filled(nearest.reshape(h, w))
+        nearest[cell[over]] = number[over] + first
+    return _filled(nearest.reshape(h, w)), top, left
 
-    seen = np.flatnonzero(nearest >= 0)
-    which = np.searchsorted(starts, nearest.flat[seen], side="right") - 1
+
+def _seen(body: Body, parts: list[Part], numbers: np.ndarray, turn: np.ndarray, lamp: Lamp) -> np.ndarray:
+    """The light [n, 3] that comes from points of these numbers."""
+    firsts = _firsts([len(part.along) * part.around for part in parts])
+    which = np.searchsorted(firsts, numbers, side="right") - 1
     around = np.array([part.around for part in parts])[which]
-    i, j = np.divmod(nearest.flat[seen] - starts[which], around)
-    i += np.concatenate([[0], np.cumsum([len(part.along) for part in parts])])[which]
+    i, j = np.divmod(numbers - firsts[which], around)
+    i += _firsts([len(part.along) for part in parts])[which]
     angle = _angles(j, around)
     turned = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)])[..., None]
     at, normal = (
@@ -269,15 +294,7 @@ def sprite(traits: Traits, pose: Pose, pixels: float, lamp: Lamp) -> Sprite:
     normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     along = np.concatenate([part.along for part in parts])[i]
     albedo, relief, gloss = _coloured(body, [part.name for part in parts], which, at, along, angle)
-    light = np.zeros((h * w, 3), np.float32)
-    light[seen] = _lit(albedo, relief, gloss, normal @ turn.T, lamp)
-    light = light.reshape(h, w, 3)
-    feet = turn @ np.array([0.52 * body.axis[0] + 0.02, 0.45 * body.axis[1] - body.depth - traits["leg"] - 0.02, 0])
-    alpha = (nearest >= 0).astype(np.float32)
-    shape = (h // fine, fine, w // fine, fine)
-    cover = alpha.reshape(shape).mean((1, 3))
-    mean = (light * alpha[..., None]).reshape(*shape, 3).mean((1, 3)) / np.maximum(cover, 1e-6)[..., None]
-    return Sprite(mean.astype(np.float32), cover, ((top - scale * feet[1]) / fine, (scale * feet[0] - left) / fine))
+    return _lit(albedo, relief, gloss, normal @ turn.T, lamp)
 
 
 def _angles(j: np.ndarray, around: np.ndarray | int) -> np.ndarray:

@@ -22,6 +22,7 @@ from .bird_looks import Lamp
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from PIL.Image import Image as Picture
 
 PLACES = ("wood", "meadow", "shore", "sky")
 PERCHES = ("branch", "post", "ground")
@@ -138,7 +139,8 @@ def _background(c: _Canvas) -> None:
     c.film[:] = (np.asarray(picture, np.float32) / 255) ** 2.2
 
 
-def _part(rng: Rng, photo: Image, side: int):
+def _part(rng: Rng, photo: Image, side: int) -> Picture:
+    """A square part of the photo, most of it."""
     from PIL import Image as Pil
 
     short = min(photo.width, photo.height)
@@ -150,7 +152,7 @@ def _part(rng: Rng, photo: Image, side: int):
 
 def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
     """Foliage far out of focus: a soft ground of greens, with gaps of sky and discs of light."""
-    n, unit = c.side, c.side / 224
+    n = c.side
     green = sights._shifted(rng, [(0.07, 0.12, 0.03), (0.12, 0.15, 0.05), (0.16, 0.13, 0.05), (0.05, 0.08, 0.05)]
                             [int(rng.integers(4))], 0.25)  # fmt: skip
     soft, broad = sights._patch(rng, "soft", n, n), sights._patch(rng, "soft", n, n)
@@ -173,7 +175,7 @@ def _wood(c: _Canvas, rng: Rng) -> np.ndarray:
             green * float(np.exp(rng.normal(0.9, 0.6))) if rng.random() < 0.7 else bird_looks._colour([0.7, 0.66, 0.56])
         )
         part += alpha * (c.developed(shine * (c.lamp.sun * 0.8 + c.lamp.sky)) - part)
-    return film + 0.004 * unit * sights._patch(rng, "rough", n, n)[..., None]
+    return film + 0.004 * sights._patch(rng, "rough", n, n)[..., None]
 
 
 # --- perches ---------------------------------------------------------------------------------------------------------
