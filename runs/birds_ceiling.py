@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Cost: about 4 minutes on one core. Makes the tables of docs/birds.md.
+# Cost: about 2 minutes on one core. Makes the tables of docs/birds.md.
 """How well true songs of birds can be told apart and measured: the ceilings of every figure about birds.
 
     python runs/birds_ceiling.py

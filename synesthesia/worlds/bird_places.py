@@ -129,7 +129,7 @@ def _background(c: _Canvas) -> None:
         sources = ()
         if plan.place == "shore":
             sources = (sights.Source("sea", {"wave_height_m": float(rng.uniform(0.2, 0.8))},
-                                     float(rng.uniform(8, 25))),)  # fmt: skip
+                                     float(rng.uniform(18, 45))),)  # fmt: skip
         camera = sights.Camera(float(rng.uniform(25, 50)), float(rng.uniform(0.4, 1.2)), horizon, 0.0)
         share = 0.5 if plan.focus < 0.008 else 0.3
         what = sights.Plan(int(rng.integers(2**31)), plan.light, ground, camera, sources, float(rng.uniform(0.2, 1)))
