@@ -434,6 +434,40 @@ def world_scenes(
     return 0
 
 
+def world_birds(
+    output: _OUT,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    split: str = "train",
+    law: Literal["a", "b"] = "a",
+    photos: Path | None = None,
+    workers: int | None = None,
+    side: int = 224,
+    seconds: float = 5.0,
+) -> int:
+    """Make pictures of birds of nameless species, whose songs follow their looks by a hidden law, as shards.
+
+    Resumes where it was stopped; the same seed gives the same bytes whatever the number of workers.
+
+    Args:
+        output: The folder for the shards.
+        n: How many pictures.
+        seed: The same seed makes the same pictures; which species there are does not depend on it.
+        split: train, val or test; each has species of its own.
+        law: Which law the songs follow.
+        photos: A folder of photos without birds, to be the background of half of the pictures.
+        workers: Processes to use; by default one per core.
+        side: Side of the square pictures in pixels.
+        seconds: Length of the sounds.
+    """
+    from .worlds import birds
+
+    birds.generate(
+        n, seed, output, split=split, workers=workers, side=side, seconds=seconds, law=law, photos=photos
+    )  # fmt: skip
+    return 0
+
+
 def evaluate_knock(
     world: Path,
     train_world: Path,
@@ -718,7 +752,7 @@ COMMANDS: dict[str, Any] = {
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
-    "world": {"knock": world_knock, "scenes": world_scenes},
+    "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate},
     "bench": {"hear": bench_hear, "knock": bench_knock},
