@@ -265,7 +265,7 @@ def test_running_says_what_was_learned() -> None:
     latents = torch.from_numpy(mapper.generate(condition, 28, [0, 0]).values)
     clean = mapper.head.fold(mapper.scale(latents))
     with torch.inference_mode():
-        told = mapper.head.condition(condition.tokens.flatten(1))
+        told = mapper.head.told(condition.tokens)
         never = torch.zeros(2, 7, dtype=torch.bool)
         means = mapper.head.means(clean, torch.zeros_like(clean), torch.zeros(2, 7), told, never)
     assert clean.std() > 0.1

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 from synesthesia import hub, shards
+from synesthesia.bridges.hearing import Hearing
 from synesthesia.bridges.knock import LINES, Knock, Physics
+from synesthesia.codecs.bands import LEVELS, Bands
 from synesthesia.evaluate.judge import Judge
+from synesthesia.evaluate.locate import audible
+from synesthesia.metrics.localisation import pointing
 from synesthesia.physics.materials import GROUPS
-from synesthesia.senses import Example
+from synesthesia.senses import Example, Region, Sound
 
 HERE = Path(__file__).parent
 ENDINGS = {"jpg", "json", "safetensors"}
@@ -118,3 +122,61 @@ def test_material_is_heard(knock: Knock, free: Physics, items: list[Example]) ->
 
 def test_first_mode_with_size_and_wall_told(given: Physics, items: list[Example]) -> None:
     assert np.median(np.abs(1200 * np.log2(given.frequency[:, 0] / _first(items)))) < 1100
+
+
+# --- hear and locate ---
+
+
+@pytest.fixture(scope="module")
+def hearing() -> Hearing:
+    return Hearing.load("hear/tiny")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Example]:
+    return list(shards.examples(HERE / "scenes.tar"))
+
+
+def _sources(example: Example) -> list[tuple[Region, Sound]]:
+    """What can be seen and heard clearly in a scene: masks of a few patches at least, sounds that 16 bits keep."""
+    masks = example.arrays["masks"].astype(np.float32) / 255
+    pairs = [(Region(m), s) for m, s in zip(masks, example.sounds, strict=False) if m.mean() > 0.02 and m.max() > 0.5]
+    return [
+        (region, audible(sound)) for region, sound in pairs if np.sqrt(np.mean(sound.samples**2)) > 10 ** (-66 / 20)
+    ]
+
+
+def test_a_sound_is_found_where_it_is_made(hearing: Hearing, scenes: list[Example]) -> None:
+    locator, hits, chance = hearing.locator, [], []
+    for example in scenes:
+        (seen,) = locator.see([example.image])
+        for region, sound in _sources(example):
+            heat = locator.find(seen, locator.hear([sound])[0]).heat
+            mask = region.on(*heat.shape)
+            hits.append(pointing(heat, mask))
+            chance.append(float((mask > 0.5).mean()))
+    assert len(hits) >= 15
+    assert np.mean(hits) > np.mean(chance) + 0.25
+
+
+def test_two_places_sound_like_themselves(hearing: Hearing, scenes: list[Example]) -> None:
+    """What is made of one place is nearer in colour to what sounds there than to what sounds elsewhere."""
+    right = []
+    for example in scenes:
+        sources = _sources(example)
+        made = hearing.sounds(
+            [example.image] * len(sources), [region for region, _ in sources], 3.0, range(len(sources))
+        )
+        colours = [[_colour(sound) for sound in some] for some in (made, [sound for _, sound in sources])]
+        for i, mine in enumerate(colours[0]):
+            away = [float(np.abs(mine - true).mean()) for true in colours[1]]
+            right += [away[i] < other for k, other in enumerate(away) if k != i]
+    assert len(right) >= 12
+    assert np.mean(right) > 0.6
+
+
+def _colour(sound: Sound) -> np.ndarray:
+    """Mean band levels at one loudness, dB."""
+    levels = 10 ** (Bands().encode(sound).values[:, LEVELS] / 10)
+    mean = levels.mean(0)
+    return 10 * np.log10(mean / mean.sum() + 1e-8)

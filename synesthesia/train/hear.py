@@ -53,7 +53,7 @@ class HearRun:
 
     locate_steps: int = 1200
     look_steps: int = 500
-    hear_steps: int = 1400
+    hear_steps: int = 1700
     looks: tuple[int, int, int] = (6, 1, 2)
     glances: int = 192
     pictures: int = 16
@@ -477,6 +477,28 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     return model
 
 
+@torch.inference_mode()
+def fix_sureness(model: Hearing, lessons: Lessons, run: HearRun) -> Hearing:
+    """Choose, on photos that taught nothing, how surely a place must sound to be heard: where places that sound and
+    photos of what makes no sound are told apart best, both counting alike.
+    """
+    pictures, rng, g = Pictures(lessons, run), np.random.default_rng([run.seed, 24]), torch.Generator().manual_seed(24)
+    tower, grounding = model.locator.eyes.tower.eval(), model.locator.grounding
+    loud, quiet = [], []
+    for _ in range(0, run.checked, run.pictures):
+        seen = pictures.draw(rng, g, run.pictures)
+        picture, part = seen.parts
+        masks = seen.masks[picture, part].clamp_min(1e-4)
+        sounding = grounding.sounding(pictures.dense(tower, seen.x))[picture]
+        loud += ((sounding * masks).sum((1, 2)) / masks.sum((1, 2))).tolist()
+        quiet += grounding.sounding(pictures.dense(tower, pictures.quiet(rng, g, run.pictures))).mean((1, 2)).tolist()
+    levels = np.unique(np.round([*loud, *quiet], 3))
+    right = [np.mean(np.array(loud) >= level) + np.mean(np.array(quiet) < level) for level in levels]
+    model.config = dataclasses.replace(model.config, sure=float(levels[int(np.argmax(right))]))
+    print(f"sure from {model.config.sure} on: {50 * max(right):.0f} % of places that sound or do not are told apart")
+    return model
+
+
 def train(shards: Path, eyes: str | Path, out: Path, run: HearRun | None = None, scenes: Path | None = None) -> Path:
     """Train both on the shards of `synesthesia data pack`; leaves `out`/locator and `out`/final. Resumes after a kill.
 
@@ -486,6 +508,7 @@ def train(shards: Path, eyes: str | Path, out: Path, run: HearRun | None = None,
     run = run or HearRun()
     lessons = read(shards, "train")
     drawn, checked = (read_scenes(scenes / split, lessons.kinds) if scenes else None for split in ("train", "val"))
+    judged = read(shards, "judge")
     locator = train_locator(lessons, eyes, out, run, drawn)
-    where = fix_thresholds(locator, read(shards, "judge"), run, checked).save(out / "locator")
-    return train_hearing(lessons, where, out, run, drawn).save(out / "final")
+    where = fix_thresholds(locator, judged, run, checked).save(out / "locator")
+    return fix_sureness(train_hearing(lessons, where, out, run, drawn), judged, run).save(out / "final")
