@@ -46,7 +46,7 @@ LEAST_USED = 0.1  # in a step, on average; codes below begin anew
 class VoiceRun:
     """A run. `frames` are those of the voice `bands`, 10 ms each; a step hears `batch` crops of so many."""
 
-    steps: int = 20_000
+    steps: int = 8_000
     batch: int = 12
     frames: int = 100
     lr: float = 1e-3
