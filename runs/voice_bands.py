@@ -140,14 +140,14 @@ def measure(item: Item, other: Item | None, folder: Path, says: dict[str, Say], 
     """The rows of one recording that are not `known` yet; `other` is another one of its kind."""
     real = loaded(folder, item)
     given = Sound(real[None], RATE)
-    low = media.resample(given, COMMON_RATE)
+    low, own = media.resample(given, COMMON_RATE), texture(real, RATE)
 
     def asked(sound: Sound) -> dict[str, object]:
         heard = ear.kinds(sound)
         return {"first": next(iter(heard)) == item.kind, "three": item.kind in list(heard)[:3], "own": heard[item.kind]}
 
     def against(samples: np.ndarray) -> dict[str, object]:
-        error = texture_error(texture(real, RATE), texture(samples, RATE))
+        error = texture_error(own, texture(samples, RATE))
         return error._asdict() | {"lsd": metrics.log_spectral_distance(real, samples)}
 
     out: dict[str, object] = {"file": item.file, "kind": item.kind}
@@ -216,17 +216,17 @@ def share(results: list[dict], row: str, key: str) -> str:
 
 
 def unchanged(results: list[dict], kbits: dict[str, float]) -> str:
-    """The fewest bits with which the judge hears what it hears of the latents as they are."""
+    """The fewest bits with which the judge is not shown to hear less than in the latents as they are."""
     for name in sorted(kbits, key=lambda name: kbits[name]):
         lost = np.array([float(r["bands"]["first"]) - float(r[name]["first"]) for r in results])
         e = metrics.bootstrap(np.arange(len(lost)), lambda index, lost=lost: float(lost[index].mean()))
         if e.low <= 0:
             return (
-                f"The fewest bits of these at which the judge names no fewer recordings than after `bands` as it is "
-                f"(the difference is {100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}] points): "
-                f"{kbits[name]:.1f} kbit/s, {name.removeprefix('bands, ')}."
+                f"Rounded to {name.removeprefix('bands, ')}, {kbits[name]:.1f} kbit/s, the judge names "
+                f"{100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}] points fewer\n"
+                "first than after `bands` as it is, which the interval does not tell from none; at fewer bits it does."
             )
-    return "At none of these does the judge name as many recordings as after `bands` as it is."
+    return "At each of these the judge names fewer recordings first than after `bands` as it is."
 
 
 def ceiling(
