@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Cost: about 9 minutes on one core with soundstream, 2 more for each further voice. Makes the tables of docs/voices.md.
+# Cost: about 10 minutes on one core with soundstream, 2 more for each further voice. Makes the tables of docs/voices.md.
 """What voices keep of real recordings: encode, decode, compare, and ask a judge what it hears.
 
     python runs/voice_bands.py DATA JUDGE WORK [NAME=VOICE ...]
@@ -42,8 +42,8 @@ COMMON_RATE = 16_000  # at which the ceilings of voices of several rates are com
 KBITS = (9, 6, 3)
 EXPECTED = {
     "soundstream": "needs its files and the wheel ai-edge-litert",
-    "neural": "not trained yet",
-    "control": "not trained yet",
+    "neural": "no weights yet: not trained",
+    "control": "no weights yet: not trained",
 }
 # Ways to keep the latents of `bands` in few bits: the step of levels in dB, and frames that share their levels.
 KEPT = ((3.0, 1), (6.0, 2), (4.0, 4), (9.0, 8))
@@ -155,11 +155,12 @@ def measure(item: Item, other: Item | None, folder: Path, says: dict[str, Say], 
         out["real"] = asked(given)
     for name in [name for name in says if name not in known]:
         start = time.process_time()
-        made = says[name](given)
+        said = says[name](given)
         took = time.process_time() - start
+        made = Sound(said.samples[:, : round(given.seconds * said.rate)], said.rate)  # frames end later than sounds
         mono = media.resample(made, COMMON_RATE)
         row = {"seconds": took / given.seconds, "lsd16": metrics.log_spectral_distance(low.mono, mono.mono)}
-        out[name] = asked(made) | row | (against(made.mono[: len(real)]) if name in ROWS else {})
+        out[name] = asked(made) | row | (against(made.mono) if name in ROWS else {})
     if other is not None and OTHER not in known:
         out[OTHER] = against(loaded(folder, other))
     return out
@@ -261,7 +262,7 @@ Where frames share levels, partials and onsets keep their 10 ms.
 {unchanged(results, kbits)}
 
 `soundstream` is SoundStream as in Lyra V2, trained on speech. `neural` is ours (`synesthesia/codecs/neural.py`), and
-`control` EnCodec in its default configuration, trained on the same recordings for the same time, both by
+`control` EnCodec in its default configuration on the same recordings for the same time; both are trained by
 `runs/voice_neural.sh`.
 
 | voice | kHz | kbit/s | first, % | of three, % | kept | LSD | time |
