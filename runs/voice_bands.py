@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Cost: about 10 minutes on one core with soundstream, 2 more for each further voice. Makes the tables of docs/voices.md.
+# Cost: about 10 minutes on one core with soundstream, 2 more for each other voice. Makes the tables of docs/voices.md.
 """What voices keep of real recordings: encode, decode, compare, and ask a judge what it hears.
 
     python runs/voice_bands.py DATA JUDGE WORK [NAME=VOICE ...]
