@@ -695,6 +695,23 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_voice(
+    shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
+) -> int:
+    """Train the voice `neural` on recordings; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The folder for checkpoints; the last is in final/.
+        minutes: As many steps as this machine does in so many minutes, instead of the usual number.
+        control: EnCodec in its default configuration instead, to compare with (extra `hub`).
+    """
+    from .train import voice as room
+
+    print(room.train(shards, output, control=control, minutes=minutes))
+    return 0
+
+
 def data_fetch(
     table: tyro.conf.Positional[str],
     output: _OUT,
@@ -753,7 +770,7 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock},
+    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate},
     "bench": {"hear": bench_hear, "knock": bench_knock},
     "doctor": doctor,

@@ -22,8 +22,8 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import safe_open
 
-from synesthesia import hub, media
-from synesthesia.encoders import EARS, EYES, audio, load_ears, load_eyes, pretrained, vision
+from synesthesia import hub, media, pretrained
+from synesthesia.encoders import EARS, EYES, audio, load_ears, load_eyes, vision
 from synesthesia.encoders.base import (
     FrameEncoder,
     Frames,

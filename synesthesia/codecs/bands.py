@@ -32,7 +32,7 @@ from scipy import fft
 
 from ..senses import InputError, Sound
 from ..spaces import Features, Space
-from .voice import Decoder, Voice
+from .voice import Decoder, Voice, checked
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -200,7 +200,7 @@ class Bands(Voice):
         return _BandsDecoder(seed)
 
     def loop(self, latents: Features, seed: int = 0) -> Sound:
-        values = _checked(latents)
+        values = checked(latents, self.space)
         count = len(values)
         turns = _paths(np.concatenate([values, values[:1]])).sum(axis=0) / (2 * np.pi)
         bend = (turns - np.round(turns)) * 2 * np.pi / count  # at most half a turn over the whole loop
@@ -330,15 +330,6 @@ def _runs(flags: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
 # --- decoding ---------------------------------------------------------------------------------------------------------
 
 
-def _checked(latents: Features) -> Float[np.ndarray, "frames width"]:
-    values = latents.require(Bands.space)
-    if values.ndim != 2 or len(values) == 0:
-        raise InputError(f"A sound's latents are (frames, {WIDTH}) with a frame at least; these are {values.shape}.")
-    if not np.isfinite(values).all():
-        raise InputError("These latents hold NaN or infinite values; no sound can be made of them.")
-    return values.astype(np.float32)
-
-
 _STRAIGHT = np.zeros(REGIONS)
 
 
@@ -355,7 +346,7 @@ class _BandsDecoder(Decoder):
     def push(self, latents: Features) -> Float[np.ndarray, " samples"]:
         if self._done:
             raise InputError("This decoder has finished; ask the voice for another.")
-        self._known = np.concatenate([self._known, _checked(latents)])
+        self._known = np.concatenate([self._known, checked(latents, Bands.space)])
         return self._drain()
 
     def finish(self) -> Float[np.ndarray, " samples"]:

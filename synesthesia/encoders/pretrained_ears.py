@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ..pretrained import Checkpoint, build, read, transformers_errors
 from .base import Earshot, FrameEncoder, Hearing
-from .pretrained import Checkpoint, build, read, transformers_errors
 
 # Where a checkpoint keeps its audio tower beside other things.
 TOWER = r"audio_spectrogram_transformer\.|(?=audio_(?:model|projection)\.)"

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from ..pretrained import Checkpoint, build, read, transformers_errors
 from .base import Eyesight, Look, PatchEncoder
-from .pretrained import Checkpoint, build, read, transformers_errors
 
 # A picture is a place, not a page: beyond this (1280 patches of 28 pixels) Qwen's towers gain small print, at a price.
 MOST = 1280 * 28 * 28

@@ -1,7 +1,8 @@
-"""A tower out of somebody else's checkpoint: its weights alone are read, by safetensors, into a class of transformers.
+"""A tower or a codec out of somebody else's checkpoint: weights alone are read, by safetensors, into a class of
+transformers.
 
-What a checkpoint has beside the tower (a language model, a tokenizer, a classifier) is neither fetched, as far as its
-files are split, nor read.
+What a checkpoint has beside them (a language model, a tokenizer, a classifier) is neither fetched, as far as its files
+are split, nor read.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import hub
-from ..senses import InputError
+from . import hub
+from .senses import InputError
 
 INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Somebody's tower as read: `name` is user/repo@commit, or folder@digest of the weights for a folder."""
+    """Somebody's network as read: `name` is user/repo@commit, or folder@digest of the weights for a folder."""
 
     name: str
     config: Mapping[str, Any]
@@ -50,7 +51,7 @@ def read(reference: str | Path, tower: str, *, yes: bool) -> Checkpoint:
     if not found:
         found = {name: value for file in files for name, value in hub.read_tensors(folder / file, bool).items()}
     config = hub.read_config(folder)
-    return Checkpoint(_name(folder, found), config, hub.read_config(folder, "preprocessor_config.json"), found)
+    return Checkpoint(name_of(folder, found), config, hub.read_config(folder, "preprocessor_config.json"), found)
 
 
 def build(model: Any, config: Any, checkpoint: Checkpoint) -> nn.Module:
@@ -111,7 +112,7 @@ def _parts(folder: Path) -> dict[str, str]:
     return parts
 
 
-def _name(folder: Path, tensors: Mapping[str, torch.Tensor]) -> str:
+def name_of(folder: Path, tensors: Mapping[str, torch.Tensor]) -> str:
     """user/repo@commit of a snapshot in the hub's cache, folder@digest of anything else."""
     repo = folder.parent.parent.name
     if re.fullmatch(r"[0-9a-f]{40}", folder.name) and repo.startswith("models--"):
