@@ -139,20 +139,20 @@ def fit(measured: Responses, rate: int, name: str) -> Ears:
     directions, samples = _complete(measured)
     samples = _resample(samples, measured.rate, rate)
     taps, lead = round(SECONDS * rate), LEAD_S * rate
-    arrival, least = _arrivals(samples)
-    median_plane = np.abs(directions[:, 1]) < 0.3
-    middle = arrival[median_plane].mean() if median_plane.any() else arrival.mean()
-    arrival = arrival - middle
-    if np.ptp(arrival[:, 0] - arrival[:, 1]) < 1e-4 * rate:
-        aligned, arrival = _shift(least, np.full(arrival.shape, lead), taps), sphere_delays(directions) * rate
-    else:
-        aligned = _shift(samples, lead - middle - arrival, taps)
-    aligned = aligned * _fades(taps, lead)
-
+    arrival, least = _arrivals(samples, rate)
     corners, weights = _triangles(directions, _grid().reshape(-1, 3))
     shape = (len(_ELEVATIONS), len(_AZIMUTHS), 2)
+    if np.ptp(arrival[:, 0] - arrival[:, 1]) < 1e-4 * rate:
+        aligned, delays = _shift(least, np.full(arrival.shape, lead), taps), sphere_delays(_grid())
+    else:
+        median_plane = np.abs(directions[:, 1]) < 0.3
+        middle = arrival[median_plane].mean() if median_plane.any() else arrival.mean()
+        aligned = _shift(samples, lead - arrival, taps)
+        delays = np.einsum("nk,nke->ne", weights, arrival[corners] - middle).reshape(shape) / rate
+    aligned = aligned * _fades(taps, lead)
     responses = np.einsum("nk,nket->net", weights, aligned[corners]).reshape(*shape, taps)
-    delays = np.einsum("nk,nke->ne", weights, arrival[corners]).reshape(shape) / rate
+    for _ in range(2):  # what is put back is cut again
+        responses = _with_bass(responses, rate) * _fades(taps, lead)
     return Ears((responses / _loudness(responses, rate)).astype(np.float32), delays, rate, name)
 
 
@@ -170,15 +170,19 @@ def _complete(measured: Responses) -> tuple[np.ndarray, np.ndarray]:
         height = sign * directions[:, 2]
         if height.max() < math.sin(math.radians(75)):
             ring = np.flatnonzero(height > height.max() - 0.02)
-            arrival, least = _arrivals(samples[ring])
+            arrival, least = _arrivals(samples[ring], measured.rate)
             pole = _shift(least.mean(0, keepdims=True), np.full((1, 2), arrival.mean()), samples.shape[-1])
             directions = np.concatenate([directions, [[0.0, 0.0, sign]]])
             samples = np.concatenate([samples, pole])
     return directions, samples
 
 
-def _arrivals(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """When responses [n, 2, taps] begin, in samples [n, 2], and their minimum-phase versions [n, 2, taps]."""
+def _arrivals(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """When responses [n, 2, taps] begin, in samples [n, 2], and their minimum-phase versions [n, 2, taps].
+
+    Below 1.5 kHz or so, where a wave bends around the head as one: with the treble in it, the correlation has several
+    peaks, and from one direction to the next another one may be the largest.
+    """
     taps, finer = samples.shape[-1], 2
     size = scipy.fft.next_fast_len(2 * taps, real=True)
     spectrum = scipy.fft.rfft(samples, size)
@@ -187,13 +191,13 @@ def _arrivals(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cepstrum[..., 1 : size // 2] *= 2
     cepstrum[..., size // 2 + 1 :] = 0
     least = np.exp(scipy.fft.rfft(cepstrum))
-    alike = scipy.fft.irfft(spectrum * least.conj(), finer * size)
+    bass = np.exp(-0.5 * np.square(np.linspace(0, rate / 2, spectrum.shape[-1]) / 1500))
+    alike = scipy.fft.irfft(spectrum * least.conj() * bass, finer * size)
     best = alike.argmax(-1)
     before, at, after = (
         np.take_along_axis(alike, (best[..., None] + k) % alike.shape[-1], -1)[..., 0] for k in (-1, 0, 1)
     )
-    bend = np.minimum(before - 2 * at + after, -1e-30)
-    peak = best + 0.5 * (before - after) / bend
+    peak = best + 0.5 * (before - after) / np.minimum(before - 2 * at + after, -1e-30)
     peak = np.where(best > alike.shape[-1] // 2, peak - alike.shape[-1], peak)
     return peak / finer, scipy.fft.irfft(least, size)[..., :taps]
 
@@ -214,6 +218,25 @@ def _fades(taps: int, lead: float) -> np.ndarray:
     window[:rise] = 0.5 - 0.5 * np.cos(np.pi * np.arange(rise) / rise)
     window[-fall:] = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fall + 1) / fall)
     return window
+
+
+def _with_bass(responses: np.ndarray, rate: int) -> np.ndarray:
+    """Responses with the level of 400 Hz in the mean below it too, as around a body that is small against the wave.
+
+    Loudspeakers give out there, and short responses have no room for it.
+    """
+    size = 1 << (2 * responses.shape[-1]).bit_length()
+    spectrum = scipy.fft.rfft(responses.astype(np.float32), size)
+    level = np.sqrt(np.square(np.abs(spectrum)).mean((0, 1, 2), dtype=float))
+    low = round(400 / rate * size)
+    level[:low] = np.maximum(level[:low], level[low] / 4)
+    gain = np.zeros(len(level))
+    gain[:low] = np.log(level[low] / level[:low])
+    cepstrum = scipy.fft.irfft(gain)
+    cepstrum[1 : size // 2] *= 2
+    cepstrum[size // 2 + 1 :] = 0
+    spectrum *= np.exp(scipy.fft.rfft(cepstrum)).astype(np.complex64)
+    return scipy.fft.irfft(spectrum, size)[..., : responses.shape[-1]]
 
 
 def _resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
@@ -260,7 +283,7 @@ def sphere_delays(directions: Float[np.ndarray, "*n 3"], radius: float = RADIUS)
 
     The straight way to the lit side, along the surface to the shaded one (Woodworth & Schlosberg 1962).
     """
-    ears = direction(np.array([EAR_AZIMUTH, -EAR_AZIMUTH]), np.zeros(2))
+    ears = direction(np.array([EAR_AZIMUTH, -EAR_AZIMUTH]))
     cosine = (directions @ ears.T).clip(-1, 1)
     return radius / SOUND_SPEED * np.where(cosine > 0, -cosine, np.arccos(cosine) - np.pi / 2)
 
@@ -281,7 +304,7 @@ def sphere(rate: int = 48_000, radius: float = RADIUS) -> Ears:
     aligned = scipy.fft.irfft(spectrum, size)[:, :taps] * _fades(taps, lead)
 
     grid = _grid()
-    ears = direction(np.array([EAR_AZIMUTH, -EAR_AZIMUTH]), np.zeros(2))
+    ears = direction(np.array([EAR_AZIMUTH, -EAR_AZIMUTH]))
     angle = np.degrees(np.arccos((grid @ ears.T).clip(-1, 1)))
     below = np.minimum(angle.astype(int), 179)
     share = (angle - below)[..., None]

@@ -83,20 +83,26 @@ class Outdoors:
         if not (math.isfinite(self.level) and abs(self.level) <= FAR):
             raise InputError(f"The ground lies at a height in metres, not {self.level}.")
 
+    @functools.cached_property
+    def _loss(self) -> np.ndarray:
+        """dB [ways, bands] of the straight way and of the one by the ground."""
+        nothing = np.zeros((1, len(BANDS)))
+        if self.ground is None:
+            return nothing
+        return np.concatenate([nothing, -10 * np.log10(1 - np.array([ground_absorption(self.ground)]))])
+
     def ways(self, sources: Float[np.ndarray, "sources 3"], ear: Float[np.ndarray, " 3"]) -> Ways:
         """The straight way and the one by the ground. A source below the ground is taken to lie on it."""
-        sources = sources.copy()
+        loss = np.repeat(self._loss[None], len(sources), axis=0)
         if self.ground is None:
-            points, loss = sources[:, None], np.zeros((len(sources), 1, len(BANDS)))
+            points = sources[:, None]
         else:
-            sources[:, 1] = np.maximum(sources[:, 1], self.level)
-            image = sources * [1, -1, 1] + [0, 2 * self.level, 0]
-            points = np.stack([sources, image], axis=1)
-            loss = np.zeros((len(sources), 2, len(BANDS)))
-            loss[:, 1] = -10 * np.log10(1 - np.array(ground_absorption(self.ground)))
+            points = np.repeat(sources[:, None], 2, axis=1)
+            height = np.maximum(sources[:, 1], self.level)
+            points[:, 0, 1], points[:, 1, 1] = height, 2 * self.level - height
         if self.screens:
             # What hides the source hides its mirror image as much: both ways are close to each other.
-            loss = loss + shadow(self.screens, sources, ear, self.air.speed)[:, None]
+            loss += shadow(self.screens, points[:, 0], ear, self.air.speed)[:, None]
         return Ways(points, loss, near=points.shape[1])
 
 
@@ -121,8 +127,9 @@ def shadow(
     """dB that screens take from sources, by octave band.
 
     Each edge lets past what a half-plane does: 5 + 20 lg(x / tanh x) dB with x = √(2πN), N = 2 δ f/c, and for sound
-    that just passes it the same with tan (Kurze & Anderson 1971, Appl. Acoust. 4, 35). The energies of the three edges and
-    of what goes through the board add up, to at most all of it, so that nothing jumps when a source comes into sight.
+    that just passes it the same with tan (Kurze & Anderson 1971, Appl. Acoust. 4, 35). The energies of the three edges
+    and of what goes through the board add up, to at most all of it, so that nothing jumps when a source comes into
+    sight.
     """
     start, end = (np.array([getattr(s, name) for s in screens]) for name in ("start", "end"))
     top = np.array([s.top for s in screens])

@@ -6,7 +6,7 @@ channels hears. Two ears read every sound twice, at two times; microphones in on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.fft
@@ -30,6 +30,7 @@ PATTERNS: dict[str, np.ndarray] = {
 }
 
 
+@runtime_checkable
 class Receiver(Protocol):
     """Anything that hears. `latency` is in seconds; `spare` is how many samples its filters are long, less one."""
 
@@ -60,6 +61,8 @@ class Binaural:
         self._bins = 0
 
     def prepare(self, size: int) -> None:
+        if self._bins == size // 2 + 1:
+            return
         spectra = scipy.fft.rfft(self._ears.responses.reshape(-1, 2, self.spare + 1), size)
         self._bins = spectra.shape[-1]
         self._spectra = np.ascontiguousarray(spectra.astype(np.complex64)).reshape(len(spectra), -1).view(np.float32)

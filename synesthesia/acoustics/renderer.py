@@ -3,7 +3,8 @@
 Each block goes through three stages:
 
 1. *Delay.* Every source's sound is kept in a ring, passed through the interpolator's filters, so that each way reads it
-   at a time that slides evenly from where the way was to where it is: that is Doppler's shift, without steps.
+   at a time that slides evenly from where the way was to where it is: that is Doppler's shift, without steps. (A way
+   is as long as from where the source is now, not from where it was when the sound left: at 20 m/s .3 % in pitch.)
 2. *Colour.* A way's spectrum (its gain, the air, ground and screens, the ear's response of its direction) is applied
    by overlap-save, once as it was at the block's start and once as it is at its end; the block fades from one to the
    other. The ways are summed as spectra, so that what comes back are a few transforms, however many ways there are.
@@ -18,15 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.fft
 
 from ..senses import InputError, Listener, Sound, Source
-from .air import Air
 from .filters import BANDS, POWERS, TAPS, band_shapes, interpolator, minimum_phase
-from .outdoors import Outdoors, Ways
+from .outdoors import Outdoors
 from .receivers import Receiver, receiver
 from .rooms import LINES, Room, network
 from .sofa import direction
@@ -42,20 +42,12 @@ WIDE = math.radians(45.0)  # half the angle that a source is wide from which on 
 
 # The loudspeakers around the head: eight level ones, four above and four below, left and right alike.
 DIRECTIONS = np.concatenate(
-    [direction(np.arange(22.5, 360, 45), np.zeros(8)), direction(np.arange(45, 360, 90), np.full(4, 50.0)),
-     direction(np.arange(45, 360, 90), np.full(4, -45.0))]
+    [direction(np.arange(22.5, 360, 45)), direction(np.arange(45, 360, 90), 50.0),
+     direction(np.arange(45, 360, 90), -45.0)]
 )  # fmt: skip
-# Metres of delay between loudspeakers, so that what is wide or all around does not come together in the middle.
-_APART = 7.5 * (np.arange(len(DIRECTIONS)) * 7 % len(DIRECTIONS)) / len(DIRECTIONS)
-
-
-class Place(Protocol):
-    """Where it sounds: open air or a room."""
-
-    @property
-    def air(self) -> Air: ...
-
-    def ways(self, sources: Float[np.ndarray, "sources 3"], ear: Float[np.ndarray, " 3"]) -> Ways: ...
+# Metres of delay for each loudspeaker, so that what is wide or all around does not come together in the middle; no two
+# differences are alike, or they would be heard as a pitch.
+_APART = 14 * (np.arange(len(DIRECTIONS)) * 0.618034 + np.arange(len(DIRECTIONS)) ** 2 * 0.1327) % 14
 
 
 class Renderer:
@@ -90,7 +82,8 @@ class Renderer:
         self._hears.prepare(self._size)
         self._ramp = np.arange(1, block + 1) / block
         self._fade = self._ramp.astype(np.float32)
-        self._unfade = 1 - self._fade
+        # A straight line keeps even motion even; after a leap a bend at its ends would be heard.
+        self._leap_fade = (0.5 - 0.5 * np.cos(np.pi * self._ramp)).astype(np.float32)
 
         bins = self._size // 2 + 1
         hz = np.linspace(0, rate / 2, bins)
@@ -102,6 +95,8 @@ class Renderer:
         self._all = np.arange(sources)
         self._speakers = self._speaker_spectra(late)
         self._room = _Tail(self._place, rate, block, self._size) if isinstance(self._place, Room) else None
+        # One reflection out of several loudspeakers: in one point its pressures add up, at two ears only the bass's do.
+        self._norm = 1.0 if self._hears.readings == 1 else 1.5
         self._group, self._walls = self._wall_spectra()
         self._panned = len(self._walls) * len(DIRECTIONS)  # rows that reflections are panned to
         self._wide = False  # whether anything wide or all around has ever sounded
@@ -131,12 +126,13 @@ class Renderer:
         if len(was.gains) < len(now.gains):  # the first wide source or bed
             was = self._moment(*self._pose)
         self._was, self._pose = now, pose
-        self._ring.write(sounds)
+        dull = self._ring.write(sounds)
 
         # Where a way is suddenly much longer or shorter, its sound fades from the old place to the new one instead.
         leap = np.abs(now.delays - was.delays) > self.block / 2
         glide = np.where(leap, was.delays, now.delays)
         direct = self._read(now.rows, was.delays, glide)
+        fade = self._leap_fade if leap.any() else self._fade
         landed = self._read(now.rows[leap], now.delays[leap], now.delays[leap], self._before) if leap.any() else None
 
         fields = [direct[: now.near]]
@@ -145,7 +141,7 @@ class Renderer:
             if landed is not None:
                 arriving = leaving.copy()
                 arriving[leap[now.near :]] = landed[int(leap[: now.near].sum()) :, -self.block :]
-            panned = was.gains @ (leaving * self._unfade) + now.gains @ (arriving * self._fade)
+            panned = was.gains @ (leaving * (1 - fade)) + now.gains @ (arriving * fade)
             if self._room is not None:
                 fields += [panned[: self._panned], self._room.read()]
             if self._wide:
@@ -166,10 +162,10 @@ class Renderer:
             spectra[hop] = scipy.fft.rfft(rows[hop])
         new = (near * now.spectra).sum(0)
         self._history = rows[:, self.block :]
-        still = self._still(spectra[now.near :], sounds)
+        still = self._still(spectra[now.near :], dull)
         out = scipy.fft.irfft(np.concatenate([old, new, still]), self._size)[:, -self.block :]
         c = self.channels
-        return out[:c] * self._unfade + out[c : 2 * c] * self._fade + out[2 * c :]
+        return out[:c] + (out[c : 2 * c] - out[:c]) * fade + out[2 * c :]
 
     def _checked(
         self, sounds: np.ndarray, positions: np.ndarray, widths: np.ndarray | None, bed: np.ndarray | None
@@ -227,7 +223,7 @@ class Renderer:
         sources = self._all
         rows, times, gains = [np.repeat(sources, k * self._hears.readings)], [delays.reshape(-1)], []
         if self._room is not None:
-            pan = _panned(toward[:, k:].reshape(-1, 3), 0.0) * level[:, k:].reshape(-1, 1)
+            pan = _panned(toward[:, k:].reshape(-1, 3), 0.0, self._norm) * level[:, k:].reshape(-1, 1)
             walls = len(self._group)
             by_wall = np.zeros((len(self._walls), len(DIRECTIONS), len(positions), walls), np.float32)
             by_wall[self._group, :, :, np.arange(walls)] = pan.reshape(len(positions), walls, -1).transpose(1, 2, 0)
@@ -271,7 +267,7 @@ class Renderer:
         start = self._diffuse.shape[1] - self._apart
         return line[np.arange(len(line))[:, None], start[:, None] + np.arange(self.block)]
 
-    def _still(self, spectra: np.ndarray, sounds: np.ndarray) -> np.ndarray:
+    def _still(self, spectra: np.ndarray, dull: np.ndarray) -> np.ndarray:
         """The loudspeakers' part of the block as spectra [channels, bins]; what rings on is fed back."""
         n = len(DIRECTIONS)
         out = np.zeros((self.channels, spectra.shape[-1]), np.complex64)
@@ -281,7 +277,7 @@ class Renderer:
             rung = spectra[self._panned : self._panned + n] * self._room.spectra
             out += np.einsum("sf,scf->cf", rung, self._speakers) * self._room.level
             back = scipy.fft.irfft(rung, self._size)[:, -self.block :]
-            self._room.write(back, sounds.sum(0))
+            self._room.write(back, dull)
             spectra = spectra[self._panned + n :]
         if self._wide:
             out += np.einsum("sf,scf->cf", spectra, self._speakers)
@@ -337,8 +333,8 @@ class _Ring:
         self._view = self._samples.reshape(sources, self._length, _ROW)
         self._next = 0
 
-    def write(self, sounds: np.ndarray) -> None:
-        """Take in the next block."""
+    def write(self, sounds: np.ndarray) -> np.ndarray:
+        """Take in the next block; the sum of all sources comes back, with the treble lost that readings lose."""
         line = np.concatenate([self._past, sounds], axis=1)
         self._past = line[:, -(TAPS - 1) :]
         windows = np.lib.stride_tricks.as_strided(line, (*sounds.shape, TAPS), (*line.strides, line.strides[1]))
@@ -348,6 +344,7 @@ class _Ring:
         self._view[:, start : start + first] = filtered[:, :first]
         self._view[:, : self._block - first] = filtered[:, first:]
         self._next += self._block
+        return filtered[..., 0].sum(0)
 
     def read(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Sources `rows` [n] at times [n, m], in samples from the start of the block taken in last; float32."""
@@ -394,11 +391,14 @@ class _Tail:
         self._next += self._block
 
 
-def _panned(toward: np.ndarray, half: np.ndarray | float) -> np.ndarray:
-    """Gains [n, loudspeakers] of sound from directions [n, 3]: half the power at an angle `half` off, 1 in all."""
-    sharpness = math.log(2) / (1 - np.cos(np.maximum(half, math.radians(20))))
-    power = np.exp((toward @ DIRECTIONS.T - 1) * np.reshape(sharpness, (-1, 1)))
-    return np.sqrt(power / power.sum(1, keepdims=True))
+def _panned(toward: np.ndarray, half: np.ndarray | float, norm: float = 2.0) -> np.ndarray:
+    """Gains [n, loudspeakers] of sound from directions [n, 3]: half the power at an angle `half` off.
+
+    (Σ g^norm)^(1/norm) is 1: norm 2 where the loudspeakers' sounds add up as powers, 1 where they do as pressures.
+    """
+    sharpness = 0.5 * math.log(2) / (1 - np.cos(np.maximum(half, math.radians(20))))
+    gains = np.exp((toward @ DIRECTIONS.T - 1) * np.reshape(sharpness, (-1, 1)))
+    return gains / (gains**norm).sum(1, keepdims=True) ** (1 / norm)
 
 
 def _diagonal(blocks: list[np.ndarray]) -> np.ndarray:

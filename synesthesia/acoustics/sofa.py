@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..senses import InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Num
 
 MAX_BYTES = 512 * 2**20
 MAX_VALUES = 2**27  # of the responses; a full sphere of 2,702 directions with 4,096 taps has 2^24.4
@@ -49,8 +49,8 @@ class Responses:
         return np.degrees(np.arcsin(self.directions[:, 2].clip(-1, 1)))
 
 
-def direction(azimuth: Float[np.ndarray, "*n"], elevation: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
-    """Unit vectors (front, left, up) of angles in degrees; azimuth is positive to the left."""
+def direction(azimuth: Num[np.ndarray, "*n"] | float, elevation: Num[np.ndarray, "*n"] | float = 0.0) -> np.ndarray:
+    """Unit vectors (front, left, up), [..., 3], of angles in degrees; azimuth is positive to the left."""
     a, e = np.radians(np.asarray(azimuth, float)), np.radians(np.asarray(elevation, float))
     a, e = np.broadcast_arrays(a, e)
     return np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=-1)
@@ -80,10 +80,9 @@ def read(path: str | Path) -> Responses:
         raise InputError(f"{path} is not a SOFA file: {error}.") from error
 
 
-def _responses(file: object, path: Path) -> Responses:
+def _responses(file: Any, path: Path) -> Responses:
     import h5py
 
-    assert isinstance(file, h5py.File)
     if _text(file.attrs.get("Conventions")) != "SOFA":
         raise InputError(f"{path} is an HDF5 file, but not a SOFA one: it does not say Conventions = SOFA.")
     wanted = ("Data.IR", "Data.SamplingRate", "SourcePosition")
