@@ -38,6 +38,7 @@ KEMAR = "ears/kemar"
 
 _ELEVATIONS = np.arange(-90, 90 + STEP / 2, STEP)
 _AZIMUTHS = np.arange(-180, 180 + STEP / 2, STEP)  # both ends, so that neighbours need no wrapping
+_CORNERS = np.array([0, 1, len(_AZIMUTHS), len(_AZIMUTHS) + 1])  # of a cell of the table, from its first entry
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +75,19 @@ class Ears:
 
 def neighbours(directions: Float[np.ndarray, "n 3"]) -> tuple[Int[np.ndarray, "n 4"], Float[np.ndarray, "n 4"]]:
     """Where directions lie in the table: flat indices of the four entries around each, and their bilinear weights."""
-    azimuth = (np.degrees(np.arctan2(directions[:, 1], directions[:, 0])) + 180) / STEP
-    elevation = (np.degrees(np.arcsin(np.clip(directions[:, 2], -1, 1))) + 90) / STEP
+    front, left, up = directions.T
+    azimuth = np.arctan2(left, front) * (180 / math.pi / STEP) + 180 / STEP
+    elevation = np.arctan2(up, np.hypot(front, left)) * (180 / math.pi / STEP) + 90 / STEP
     column = np.minimum(azimuth.astype(np.int64), len(_AZIMUTHS) - 2)
     row = np.minimum(elevation.astype(np.int64), len(_ELEVATIONS) - 2)
-    right, up = azimuth - column, elevation - row
-    corner = row * len(_AZIMUTHS) + column
-    index = corner[:, None] + np.array([0, 1, len(_AZIMUTHS), len(_AZIMUTHS) + 1])
-    left, down = 1 - right, 1 - up
-    return index, np.stack([down * left, down * right, up * left, up * right], axis=1)
+    right, above = azimuth - column, elevation - row
+    index = (row * len(_AZIMUTHS) + column)[:, None] + _CORNERS
+    weight = np.empty((len(directions), 4))
+    weight[:, 3] = above * right
+    weight[:, 2] = above - weight[:, 3]
+    weight[:, 1] = right - weight[:, 3]
+    weight[:, 0] = 1 - above - weight[:, 1]
+    return index, weight
 
 
 def _grid() -> np.ndarray:

@@ -92,7 +92,7 @@ class Renderer:
         self._colours = np.stack([log.real, log.imag]).astype(np.float32)
 
         self._ring = _Ring(sources, round(REACH / self._place.air.speed * rate) + 4 * self._size, block)
-        self._all = np.arange(sources)
+        self._all, self._points = np.arange(sources), np.zeros(sources)
         self._speakers = self._speaker_spectra(late)
         self._room = _Tail(self._place, rate, block, self._size) if isinstance(self._place, Room) else None
         # One reflection out of several loudspeakers: in one point its pressures add up, at two ears only the bass's do.
@@ -104,7 +104,7 @@ class Renderer:
         self._diffuse = np.zeros((len(DIRECTIONS), int(self._apart.max()) + block), np.float32)
         self._history = np.zeros((0, self._before), np.float32)
         self._was: _Moment | None = None
-        self._pose = (np.zeros((sources, 3)), Listener(), np.zeros(sources))
+        self._pose = (np.zeros((sources, 3)), Listener(), self._points)
 
     def render(
         self,
@@ -172,7 +172,7 @@ class Renderer:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n = self._ring.sources
         sounds, positions = np.asarray(sounds, np.float32), np.asarray(positions, float)
-        widths = np.zeros(n) if widths is None else np.asarray(widths, float)
+        widths = self._points if widths is None else np.asarray(widths, float)
         if sounds.shape != (n, self.block) or positions.shape != (n, 3) or widths.shape != (n,):
             raise InputError(
                 f"This renderer takes sounds ({n}, {self.block}), positions ({n}, 3) and widths ({n},), not "
@@ -181,10 +181,14 @@ class Renderer:
         if bed is not None and np.shape(bed) != (self.block,):
             raise InputError(f"The bed is one block of {self.block} samples, not {np.shape(bed)}.")
         # One sum finds any NaN or infinity.
-        total = float(sounds.sum()) + float(positions.sum()) + float(widths.sum())
-        if not math.isfinite(total + (0.0 if bed is None else float(np.sum(bed)))) or widths.min() < 0:
-            raise InputError("Sounds, positions and widths are finite numbers, and no width is negative.")
-        if bed is not None or widths.any():
+        total = float(sounds.sum()) + float(positions.sum()) + (0.0 if bed is None else float(np.sum(bed)))
+        if widths is not self._points:
+            total += float(widths.sum())
+            if widths.min() < 0:
+                raise InputError("No source has a negative width.")
+        if not math.isfinite(total):
+            raise InputError("Sounds, positions and widths are finite numbers; here some are NaN or infinite.")
+        if bed is not None or (widths is not self._points and widths.any()):
             self._wide = True
         return sounds, positions, widths
 
