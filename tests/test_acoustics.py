@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -489,6 +490,18 @@ def test_sounds_of_another_rate_are_refused() -> None:
     sources = [Source(Sound(np.zeros(9), 44_100), (0.0, 0.0, -1.0))]
     with pytest.raises(InputError, match="48000 Hz"):
         next(walk(Renderer(1, FREE, receiver("mono")), sources, [Listener()], 1.0))
+    with pytest.raises(InputError, match="for 2 sources"):
+        next(walk(Renderer(2, FREE, receiver("mono")), sources[:0], [Listener()], 1.0))
+
+
+def test_the_example_of_the_docs_runs() -> None:
+    scope: dict[str, object] = {}
+    page = (Path(__file__).parents[1] / "docs" / "walk.md").read_text()
+    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/walk.md", "exec"), scope)
+    sound = scope["sound"]
+    assert isinstance(sound, Sound)
+    assert sound.seconds == 1
+    assert 1e-3 < float(np.abs(sound.samples).max()) < 1
 
 
 def test_poses_go_evenly_and_the_short_way_round() -> None:

@@ -71,7 +71,7 @@ class Renderer:
             raise InputError(f"A renderer runs at 8 to 192 kHz, not at {rate} Hz.")
         if not 32 <= block <= 16_384:
             raise InputError(f"A block has between 32 and 16384 samples, not {block}.")
-        self.rate, self.block = rate, block
+        self.sources, self.rate, self.block = sources, rate, block
         self._place: Outdoors | Room = place or Outdoors()
         self._hears = hears or receiver("binaural", rate)
         self.channels, self.latency = self._hears.channels, self._hears.latency
@@ -170,7 +170,7 @@ class Renderer:
     def _checked(
         self, sounds: np.ndarray, positions: np.ndarray, widths: np.ndarray | None, bed: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n = self._ring.sources
+        n = self.sources
         sounds, positions = np.asarray(sounds, np.float32), np.asarray(positions, float)
         widths = self._points if widths is None else np.asarray(widths, float)
         if sounds.shape != (n, self.block) or positions.shape != (n, 3) or widths.shape != (n,):
@@ -447,6 +447,8 @@ def walk(
             raise InputError(
                 f"Sources and bed are mono at {renderer.rate} Hz; here is {sound.channels} × {sound.rate}."
             )
+    if len(sources) != renderer.sources:
+        raise InputError(f"This renderer is for {renderer.sources} sources, not for {len(sources)}.")
     n = round(seconds * renderer.rate)
     positions = np.array([one.position for one in sources], float)
     widths = np.array([one.width for one in sources], float)
