@@ -226,6 +226,12 @@ def test_the_size_of_blocks_hardly_matters(two: Receiver) -> None:
     assert np.square(middle - fine).sum() < 0.2 * np.square(coarse - fine).sum()
 
 
+def test_renderers_may_share_their_ears(two: Receiver) -> None:
+    alone = moving(FREE, two, blocks=4)
+    Renderer(1, FREE, two, RATE, 1024).render(np.zeros((1, 1024), np.float32), np.ones((1, 3)), Listener())
+    np.testing.assert_array_equal(moving(FREE, two, blocks=4), alone)
+
+
 def test_no_clicks_when_the_head_moves(dummy: Receiver) -> None:
     assert measures.clicks(dummy).value < -80
 
@@ -463,6 +469,7 @@ def test_energy_of_mirror_images_where_it_is_known() -> None:
     (lambda: Renderer(0, FREE, receiver("mono")), "sources"),
     (lambda: Renderer(1, FREE, receiver("mono"), 48_000, 7), "block"),
     (lambda: Renderer(1, FREE, receiver("mono"), 100), "Hz"),
+    (lambda: Renderer(1, FREE, receiver("binaural", RATE, sphere(RATE)), 44_100), "ears are at 48000 Hz"),
     (lambda: list(poses([], 3)), "at least one pose"),
 ])  # fmt: skip
 def test_nonsense_is_refused_with_a_sentence(make: object, sentence: str) -> None:

@@ -32,18 +32,22 @@ PATTERNS: dict[str, np.ndarray] = {
 
 @runtime_checkable
 class Receiver(Protocol):
-    """Anything that hears. `latency` is in seconds; `spare` is how many samples its filters are long, less one."""
+    """Anything that hears; any number of renderers may share one.
+
+    `latency` is in seconds; `spare` is how many samples its filters are long, less one; `rate` is in Hz, None if any
+    will do.
+    """
 
     channels: int
     readings: int
     latency: float
     spare: int
 
-    def prepare(self, size: int) -> None:
-        """Get ready for spectra of blocks of `size` samples."""
+    @property
+    def rate(self) -> int | None: ...
 
-    def at(self, directions: Float[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
-        """Delays [n, readings] in seconds and spectra [n, channels, bins or 1]."""
+    def at(self, directions: Float[np.ndarray, "n 3"], size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Delays [n, readings] in seconds and spectra [n, channels, bins or 1] for transforms of `size` samples."""
         ...
 
 
@@ -53,40 +57,32 @@ class Binaural:
     channels, readings = 2, 2
 
     def __init__(self, ears: Ears) -> None:
-        self._ears = ears
-        self.latency = ears.latency
-        self.spare = ears.responses.shape[-1] - 1
+        self._responses = ears.responses.reshape(-1, 2, ears.responses.shape[-1])
         self._delays = ears.delays.reshape(-1, 2)
-        self._spectra = np.zeros((0, 0), np.float32)
-        self._bins = 0
+        self._spectra: dict[int, np.ndarray] = {}
+        self.latency, self.rate = ears.latency, ears.rate
+        self.spare = self._responses.shape[-1] - 1
 
-    def prepare(self, size: int) -> None:
-        if self._bins == size // 2 + 1:
-            return
-        spectra = scipy.fft.rfft(self._ears.responses.reshape(-1, 2, self.spare + 1), size)
-        self._bins = spectra.shape[-1]
-        self._spectra = np.ascontiguousarray(spectra.astype(np.complex64)).reshape(len(spectra), -1).view(np.float32)
-
-    def at(self, directions: Float[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, directions: Float[np.ndarray, "n 3"], size: int) -> tuple[np.ndarray, np.ndarray]:
+        if size not in self._spectra:
+            spectra = scipy.fft.rfft(self._responses, size).astype(np.complex64)
+            self._spectra[size] = spectra.reshape(len(spectra), -1).view(np.float32)
         index, weight = neighbours(directions)
         delays = (weight[..., None] * self._delays[index]).sum(1)
-        spectra = weight[:, None].astype(np.float32) @ self._spectra.take(index, axis=0)
-        return delays, spectra.view(np.complex64).reshape(len(directions), 2, self._bins)
+        spectra = weight[:, None].astype(np.float32) @ self._spectra[size].take(index, axis=0)
+        return delays, spectra.view(np.complex64).reshape(len(directions), 2, -1)
 
 
 class Microphones:
     """Coincident microphones of first order; `patterns` [channels, 4] weighs pressure and its front, left, up parts."""
 
-    readings, latency, spare = 1, 0.0, 0
+    readings, latency, spare, rate = 1, 0.0, 0, None
 
     def __init__(self, patterns: Float[np.ndarray, "channels 4"]) -> None:
         self._patterns = patterns
         self.channels = len(patterns)
 
-    def prepare(self, size: int) -> None:
-        """Nothing to do: a microphone in one point has no spectrum."""
-
-    def at(self, directions: Float[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, directions: Float[np.ndarray, "n 3"], size: int) -> tuple[np.ndarray, np.ndarray]:
         gains = self._patterns[:, 0] + directions @ self._patterns[:, 1:].T
         return np.zeros((len(directions), 1)), gains[..., None].astype(np.float32)
 

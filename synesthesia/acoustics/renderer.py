@@ -45,8 +45,8 @@ DIRECTIONS = np.concatenate(
     [direction(np.arange(22.5, 360, 45)), direction(np.arange(45, 360, 90), 50.0),
      direction(np.arange(45, 360, 90), -45.0)]
 )  # fmt: skip
-# Metres of delay for each loudspeaker, so that what is wide or all around does not come together in the middle; no two
-# differences are alike, or they would be heard as a pitch.
+# Metres of delay for each loudspeaker, so that what is wide or all around does not come together in the middle; in no
+# regular steps, which would be heard as a pitch.
 _APART = 14 * (np.arange(len(DIRECTIONS)) * 0.618034 + np.arange(len(DIRECTIONS)) ** 2 * 0.1327) % 14
 
 
@@ -74,12 +74,15 @@ class Renderer:
         self.sources, self.rate, self.block = sources, rate, block
         self._place: Outdoors | Room = place or Outdoors()
         self._hears = hears or receiver("binaural", rate)
+        if self._hears.rate not in (None, rate):
+            raise InputError(
+                f"These ears are at {self._hears.rate} Hz, the renderer at {rate} Hz; load them at its rate."
+            )
         self.channels, self.latency = self._hears.channels, self._hears.latency
         # The loudspeakers' responses have the ears' delays in them, from −0.4 to 0.6 ms, and what it takes to ring.
         late = round(0.0005 * rate)
         self._size = 1 << (block + self._hears.spare + round(0.0012 * rate)).bit_length()
         self._before = self._size - block
-        self._hears.prepare(self._size)
         self._ramp = np.arange(1, block + 1) / block
         self._fade = self._ramp.astype(np.float32)
         # A straight line keeps even motion even; after a leap a bend at its ends would be heard.
@@ -220,7 +223,7 @@ class Renderer:
             level = whole * np.cos(spread)[:, None]
 
         k = ways.near
-        delays, ears = self._hears.at(toward[:, :k].reshape(-1, 3))
+        delays, ears = self._hears.at(toward[:, :k].reshape(-1, 3), self._size)
         colour = self._coloured(metres[:, :k].reshape(-1), ways.loss_db[:, :k].reshape(-1, len(BANDS)))
         spectra = (colour * level[:, :k].reshape(-1, 1).astype(np.float32))[:, None] * ears
         delays = delays + late[:, :k].reshape(-1, 1)
@@ -289,7 +292,7 @@ class Renderer:
 
     def _speaker_spectra(self, late: int) -> np.ndarray:
         """The loudspeakers' spectra [loudspeakers, channels, bins], with the ears' delays in them."""
-        delays, spectra = self._hears.at(DIRECTIONS)
+        delays, spectra = self._hears.at(DIRECTIONS, self._size)
         hz = np.linspace(0, self.rate / 2, self._size // 2 + 1)
         wait = delays + late / self.rate if self._hears.readings > 1 else delays
         turn = np.exp(-2j * np.pi * hz * wait[..., None])
