@@ -83,15 +83,15 @@ class Renderer:
         late = round(0.0005 * rate)
         self._size = 1 << (block + self._hears.spare + round(0.0012 * rate)).bit_length()
         self._before = self._size - block
-        self._ramp = np.arange(1, block + 1) / block
-        self._fade = self._ramp.astype(np.float32)
+        self._fade = (np.arange(1, block + 1) / block).astype(np.float32)
         # A straight line keeps even motion even; after a leap a bend at its ends would be heard.
-        self._leap_fade = (0.5 - 0.5 * np.cos(np.pi * self._ramp)).astype(np.float32)
+        self._leap_fade = 0.5 - 0.5 * np.cos(np.pi * self._fade)
 
         bins = self._size // 2 + 1
         hz = np.linspace(0, rate / 2, bins)
         losses = np.concatenate([self._place.air.loss(hz)[None], band_shapes(rate, bins)])
-        log = minimum_phase(-losses)  # of 1 m of air; of 1 dB in each band
+        # Of a gain by e; of 1 m of air; of 1 dB in each band.
+        log = np.concatenate([np.ones((1, bins)), minimum_phase(-losses)])
         self._colours = np.stack([log.real, log.imag]).astype(np.float32)
 
         self._ring = _Ring(sources, round(REACH / self._place.air.speed * rate) + 4 * self._size, block)
@@ -134,9 +134,11 @@ class Renderer:
         # Where a way is suddenly much longer or shorter, its sound fades from the old place to the new one instead.
         leap = np.abs(now.delays - was.delays) > self.block / 2
         glide = np.where(leap, was.delays, now.delays)
-        direct = self._read(now.rows, was.delays, glide)
-        fade = self._leap_fade if leap.any() else self._fade
-        landed = self._read(now.rows[leap], now.delays[leap], now.delays[leap], self._before) if leap.any() else None
+        direct = self._ring.read(now.rows, was.delays, glide)
+        fade, landed = self._fade, None
+        if leap.any():
+            fade = self._leap_fade
+            landed = self._ring.read(now.rows[leap], now.delays[leap], now.delays[leap], self._before)
 
         fields = [direct[: now.near]]
         if len(now.gains):
@@ -165,10 +167,12 @@ class Renderer:
             spectra[hop] = scipy.fft.rfft(rows[hop])
         new = (near * now.spectra).sum(0)
         self._history = rows[:, self.block :]
-        still = self._still(spectra[now.near :], dull)
-        out = scipy.fft.irfft(np.concatenate([old, new, still]), self._size)[:, -self.block :]
-        c = self.channels
-        return out[:c] + (out[c : 2 * c] - out[:c]) * fade + out[2 * c :]
+        both = [old, new]
+        if len(now.gains):
+            both.append(self._still(spectra[now.near :], dull))
+        c, out = self.channels, scipy.fft.irfft(np.concatenate(both), self._size)[:, -self.block :]
+        heard = out[:c] + (out[c : 2 * c] - out[:c]) * fade
+        return heard + out[2 * c :] if len(now.gains) else heard
 
     def _checked(
         self, sounds: np.ndarray, positions: np.ndarray, widths: np.ndarray | None, bed: np.ndarray | None
@@ -224,8 +228,10 @@ class Renderer:
 
         k = ways.near
         delays, ears = self._hears.at(toward[:, :k].reshape(-1, 3), self._size)
-        colour = self._coloured(metres[:, :k].reshape(-1), ways.loss_db[:, :k].reshape(-1, len(BANDS)))
-        spectra = (colour * level[:, :k].reshape(-1, 1).astype(np.float32))[:, None] * ears
+        colour = self._coloured(
+            metres[:, :k].reshape(-1), ways.loss_db[:, :k].reshape(-1, len(BANDS)), level[:, :k].reshape(-1)
+        )
+        spectra = colour[:, None] * ears
         delays = delays + late[:, :k].reshape(-1, 1)
         sources = self._all
         rows, times, gains = [np.repeat(sources, k * self._hears.readings)], [delays.reshape(-1)], []
@@ -246,24 +252,18 @@ class Renderer:
         samples = np.maximum(np.concatenate(times) * self.rate, TAPS // 2)
         return _Moment(np.concatenate(rows), samples, spectra, _diagonal(gains), delays.size)
 
-    def _coloured(self, metres: np.ndarray, loss_db: np.ndarray) -> np.ndarray:
-        """Spectra [ways, bins] of what air, ground and screens let through."""
-        amount = np.concatenate([np.minimum(metres, REACH)[:, None], loss_db], axis=1).astype(np.float32)
+    def _coloured(self, metres: np.ndarray, loss_db: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        """Spectra [ways, bins] of what air, ground and screens let through, times a gain."""
+        amount = np.empty((len(metres), 2 + len(BANDS)), np.float32)
+        amount[:, 0] = np.log(gain + 1e-20)
+        amount[:, 1] = np.minimum(metres, REACH)
+        amount[:, 2:] = loss_db
         level, phase = np.exp(amount @ self._colours[0]), amount @ self._colours[1]
         out = np.empty(level.shape, np.complex64)
         out.real, out.imag = level * np.cos(phase), level * np.sin(phase)
         return out
 
     # --- sound -------------------------------------------------------------------------------------------------------
-
-    def _read(self, rows: np.ndarray, start: np.ndarray, end: np.ndarray, before: int = 0) -> np.ndarray:
-        """Sources read with delays in samples that go from `start` to `end` in this block; [rows, before + block]."""
-        if before:
-            times = np.arange(-before, self.block) - end[:, None]
-        else:
-            # Seen from the block's start: the sample's own time less its delay, two straight lines.
-            times = np.multiply.outer(self.block - (end - start), self._ramp) - (start + 1)[:, None]
-        return self._ring.read(rows, times)
 
     def _scattered(self, panned: np.ndarray, bed: np.ndarray | None) -> np.ndarray:
         """What is wide and what is all around, each loudspeaker with a delay of its own."""
@@ -306,7 +306,8 @@ class Renderer:
         if not isinstance(self._place, Room):
             return np.zeros(0, np.int64), []
         sorts, group = np.unique(self._place.walls, axis=0, return_inverse=True)
-        colour = self._coloured(np.full(len(sorts), self._place.free_path), -10 * np.log10(1 - sorts))
+        free_path = np.full(len(sorts), self._place.free_path)
+        colour = self._coloured(free_path, -10 * np.log10(1 - sorts), np.ones(len(sorts)))
         return group.reshape(-1), [self._speakers * one for one in colour]
 
 
@@ -331,21 +332,30 @@ class _Ring:
     """The past of every source, as the interpolator's filters leave it."""
 
     def __init__(self, sources: int, reach: int, block: int) -> None:
-        self.sources, self._block = sources, block
+        self._sources, self._block = sources, block
         self._length = 1 << (reach + block).bit_length()  # a power of two wraps by masking
-        self._filters = np.zeros((TAPS, _ROW), np.float32)
-        self._filters[:, :POWERS] = interpolator()[::-1]
+        filters = np.zeros((TAPS, _ROW), np.float32)
+        filters[:, :POWERS] = interpolator()[::-1]
+        # Several samples are filtered by one row of a matrix, so that less is copied to make the rows.
+        self._step = math.gcd(block, 16)
+        self._filters = np.zeros((TAPS + self._step - 1, self._step, _ROW), np.float32)
+        for i in range(self._step):
+            self._filters[i : i + TAPS, i] = filters
+        self._filters = self._filters.reshape(len(self._filters), -1)
         self._past = np.zeros((sources, TAPS - 1), np.float32)
         self._samples = np.zeros((sources * self._length, _ROW), np.float32)
         self._view = self._samples.reshape(sources, self._length, _ROW)
+        self._ramp = (np.arange(1, block + 1) / block).astype(np.float32)
         self._next = 0
 
     def write(self, sounds: np.ndarray) -> np.ndarray:
         """Take in the next block; the sum of all sources comes back, with the treble lost that readings lose."""
         line = np.concatenate([self._past, sounds], axis=1)
         self._past = line[:, -(TAPS - 1) :]
-        windows = np.lib.stride_tricks.as_strided(line, (*sounds.shape, TAPS), (*line.strides, line.strides[1]))
-        filtered = (np.ascontiguousarray(windows).reshape(-1, TAPS) @ self._filters).reshape(*sounds.shape, _ROW)
+        shape = self._sources, self._block // self._step, len(self._filters)
+        strides = line.strides[0], self._step * line.strides[1], line.strides[1]
+        windows = np.lib.stride_tricks.as_strided(line, shape, strides).reshape(-1, len(self._filters))
+        filtered = (windows @ self._filters).reshape(*sounds.shape, _ROW)
         start = self._next & (self._length - 1)
         first = min(self._block, self._length - start)
         self._view[:, start : start + first] = filtered[:, :first]
@@ -353,13 +363,26 @@ class _Ring:
         self._next += self._block
         return filtered[..., 0].sum(0)
 
-    def read(self, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Sources `rows` [n] at times [n, m], in samples from the start of the block taken in last; float32."""
-        # The filters are TAPS/2 − 1 samples late, and a fraction: read later by one more, go back by what is left.
-        times = times + (TAPS // 2 + self._next - self._block)
-        whole = np.floor(times)
-        back = (0.5 - (times - whole)).astype(np.float32)  # the fraction that is left, less ½
-        index = (whole.astype(np.int64) & (self._length - 1)) + (rows * self._length)[:, None]
+    def read(self, rows: np.ndarray, start: np.ndarray, end: np.ndarray, before: int = 0) -> np.ndarray:
+        """Sources `rows` [n] in the block taken in last, [n, before + block], late by what goes from `start` to `end`.
+
+        With `before` samples before the block as well, all are late by `end`.
+        """
+        # Whole samples apart from the rest, which is then small enough for 32 bits.
+        whole = np.floor(end if before else start)
+        if before:
+            rest = np.repeat((end - whole).astype(np.float32)[:, None], before + self._block, axis=1)
+        else:
+            rest = np.multiply.outer((end - start).astype(np.float32), self._ramp)
+            rest += (start - whole).astype(np.float32)[:, None]
+        up = np.ceil(rest)
+        back = rest - up + np.float32(0.5)  # the fraction of a sample, less ½, that the interpolator goes back
+        # The filters are TAPS/2 − 1 samples late, and a fraction.
+        now = np.arange(self._next - self._block - before, self._next) + TAPS // 2
+        index = now - whole.astype(np.int64)[:, None]
+        index -= up.astype(np.int64)
+        index &= self._length - 1
+        index += (rows * self._length)[:, None]
         terms = self._samples.take(index, axis=0)
         value = terms[..., POWERS - 1] * back
         for m in range(POWERS - 2, 0, -1):
@@ -410,6 +433,8 @@ def _panned(toward: np.ndarray, half: np.ndarray | float, norm: float = 2.0) -> 
 
 def _diagonal(blocks: list[np.ndarray]) -> np.ndarray:
     """Matrices along the diagonal of one."""
+    if not blocks:
+        return np.zeros((0, 0), np.float32)
     out = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)), np.float32)
     row = column = 0
     for b in blocks:
