@@ -50,5 +50,5 @@ $(VENV)/package.stamp: $(VENV)/torch.stamp pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/package.stamp
-	$(PIP) install -c constraints.txt -e '.[dev,worlds,video]'
+	$(PIP) install -c constraints.txt -e '.[dev,walk,worlds,video]'
 	@touch $@

@@ -629,6 +629,30 @@ def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -
     return 0
 
 
+def evaluate_walk(
+    output: _OUT = Path("walk.json"),
+    hrtf: Path | None = None,
+    heads: tuple[Path, ...] = (),
+    rooms: tuple[Path, ...] = (),
+) -> int:
+    """Measure the renderer of walk: closed forms, and where a judge of direction hears what it renders.
+
+    Args:
+        output: The figures, as JSON.
+        hrtf: Ears to render with, as a SOFA file, instead of KEMAR's.
+        heads: SOFA files of other heads that judge too; a sphere if none is given.
+        rooms: SOFA files of real responses to be judged as they are.
+    """
+    from . import acoustics
+    from .evaluate import walk as room
+
+    media.check_writable(output)
+    rows = room.evaluate(None if hrtf is None else acoustics.load(hrtf, room.RATE), heads, rooms)
+    media.write_bytes(output, json_format.dumps(room.record(rows), indent=1).encode())
+    print(room.table(rows))
+    return 0
+
+
 def bench_knock(repeats: int = 15, json: bool = False) -> int:
     """How quick knock is here: medians with the machine's name.
 
@@ -640,6 +664,21 @@ def bench_knock(repeats: int = 15, json: bool = False) -> int:
     from .evaluate import bench as room
 
     rows = room.knock(repeats)
+    print(json_format.dumps(room.record(rows, machine()), indent=2) if json else room.table(rows, machine()))
+    return 0
+
+
+def bench_walk(blocks: int = 2000, json: bool = False) -> int:
+    """How quick walk's renderer is here: a block with eight moving sources, with the machine's name.
+
+    Args:
+        blocks: How many blocks are timed.
+        json: Print JSON.
+    """
+    from .doctor import machine
+    from .evaluate import bench as room
+
+    rows = room.walk(blocks)
     print(json_format.dumps(room.record(rows, machine()), indent=2) if json else room.table(rows, machine()))
     return 0
 
@@ -771,8 +810,8 @@ COMMANDS: dict[str, Any] = {
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
-    "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate},
-    "bench": {"hear": bench_hear, "knock": bench_knock},
+    "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
+    "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,
 }
 

@@ -26,6 +26,8 @@ SUPPORTS: tuple[Support, ...] = ("hung", "resting", "held")
 # The Physics of Musical Instruments, 2nd ed., §19.3 orders felt < wood < steel; the values are for bulk material).
 MALLETS: dict[str, float] = {"felt": 2.0e7, "wood": 1.0e10, "steel": 2.0e11}
 
+FAR = 10_000.0  # metres from the camera; nothing beyond is placed in a scene
+
 
 class InputError(ValueError):
     """Bad input from outside. The message says what was wrong and what to do; the command line exits with 2."""
@@ -251,6 +253,47 @@ class Scene:
         """The sum of the stems and the bed."""
         parts = np.stack([self.bed.samples, *(stem.sound.samples for stem in self.stems)])
         return Sound(parts.sum(axis=0, dtype=np.float32), self.bed.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Something that sounds somewhere in the scene.
+
+    `sound` is mono and as loud as at one metre; `position` is (x, y, z) in metres (x right, y up, z towards the camera,
+    which stands at the origin). `width` in metres is how far it stretches: 0 for a point, tens for a sea.
+    """
+
+    sound: Sound
+    position: tuple[float, float, float]
+    width: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.sound.channels != 1:
+            raise InputError(f"A source is mono; this sound has {self.sound.channels} channels. Mix them down first.")
+        _check_position(self.position, "A source")
+        if not (math.isfinite(self.width) and 0 <= self.width <= FAR):
+            raise InputError(f"A source is between 0 and {FAR:g} m wide, not {self.width} m.")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where somebody stands and looks: (x, y, z) in metres as for a `Source`, and the yaw in degrees.
+
+    A yaw of 0 looks along −z, as the camera does; positive turns left (counter-clockwise from above). Any angle goes.
+    """
+
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    yaw: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_position(self.position, "A listener")
+        if not (math.isfinite(self.yaw) and abs(self.yaw) <= 1e6):
+            raise InputError(f"A yaw is a number of degrees, not {self.yaw}.")
+
+
+def _check_position(position: tuple[float, float, float], who: str) -> None:
+    if len(position) != 3 or not all(math.isfinite(c) and abs(c) <= FAR for c in position):
+        raise InputError(f"{who} stands at (x, y, z), each within {FAR:g} m of the camera; this is {position}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..acoustics import Air
 from ..senses import InputError, Sound
 
 if TYPE_CHECKING:
@@ -90,16 +91,7 @@ def minnaert(radius_m: np.ndarray) -> np.ndarray:
 
 def air_loss(hz: Float[np.ndarray, " n"], metres: float) -> Float[np.ndarray, " n"]:
     """dB that 15 °C air of 50 % humidity takes from a tone over a distance (ISO 9613-1:1993, eqs. 3–5)."""
-    kelvin, reference = 288.15, 293.15
-    saturation = 10 ** (-6.8346 * (273.16 / kelvin) ** 1.261 + 4.6151)
-    molar = 50.0 * saturation  # concentration of water vapour in per cent
-    oxygen = 24 + 4.04e4 * molar * (0.02 + molar) / (0.391 + molar)
-    ratio = kelvin / reference
-    nitrogen = ratio**-0.5 * (9 + 280 * molar * math.exp(-4.170 * (ratio ** (-1 / 3) - 1)))
-    f2 = np.asarray(hz, np.float64) ** 2
-    relaxing = 0.01275 * math.exp(-2239.1 / kelvin) / (oxygen + f2 / oxygen)
-    relaxing = relaxing + 0.1068 * math.exp(-3352.0 / kelvin) / (nitrogen + f2 / nitrogen)
-    return 8.686 * f2 * (1.84e-11 * ratio**0.5 + ratio**-2.5 * relaxing) * metres
+    return Air(celsius=15.0, humidity=50.0).loss(hz) * metres
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
