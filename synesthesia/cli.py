@@ -619,8 +619,8 @@ def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -
     from .doctor import machine
     from .evaluate import bench as room
 
-    rows = room.hear(repeats, **({} if model is None else {"hear": model}))
-    growth = room.growth(**({} if model is None else {"hear": model}))
+    models = {} if model is None else {"hear": model}
+    rows, growth = room.hear(repeats, models), room.growth(models)
     if json:
         print(json_format.dumps({**room.record(rows, machine()), "growth": growth}, indent=2))
     else:

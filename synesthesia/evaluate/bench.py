@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -47,11 +47,11 @@ def knock(repeats: int = 15) -> list[Timing]:
     return rows + _modes(max(1, repeats // 5))
 
 
-def hear(repeats: int = 9, **models: str) -> list[Timing]:
+def hear(repeats: int = 9, models: Mapping[str, str] | None = None) -> list[Timing]:
     """Time 8 s of sound from a click, the same with a new picture, and the first sound of a stream."""
     with resources.as_file(resources.files("synesthesia") / "demo") as folder:
         photo = media.read_image(folder / "beach.jpg")
-    system = verbs.load(**models)
+    system = verbs.load("tiny", yes=False, **(models or {}))
     at = (0.5, 0.5)
     pixels = np.array(photo.pixels)
     return [
@@ -64,10 +64,10 @@ def hear(repeats: int = 9, **models: str) -> list[Timing]:
     ]
 
 
-def growth(**models: str) -> float:
+def growth(models: Mapping[str, str] | None = None) -> float:
     """The peak memory of a command that streams ten minutes of sound, over that for ten seconds."""
     with resources.as_file(resources.files("synesthesia") / "demo") as folder:
-        return _peak(folder / "beach.jpg", 600, models) / _peak(folder / "beach.jpg", 10, models)
+        return _peak(folder / "beach.jpg", 600, models or {}) / _peak(folder / "beach.jpg", 10, models or {})
 
 
 _STREAM = """
@@ -83,7 +83,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def _peak(photo: Path, seconds: float, models: dict[str, str]) -> float:
+def _peak(photo: Path, seconds: float, models: Mapping[str, str]) -> float:
     told = [str(photo), str(seconds), *(f"{verb}={model}" for verb, model in models.items())]
     done = subprocess.run([sys.executable, "-c", _STREAM, *told], check=True, capture_output=True, text=True)
     return float(done.stdout)

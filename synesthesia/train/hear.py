@@ -195,10 +195,12 @@ class Pictures:
         views = torch.stack([self._view(rng, g, int(kind)) for kind in kinds.ravel()]).unflatten(0, (n, parts))
         x, masks = collages(views, self.quiet(rng, g, n), g)
         rows = self.recordings(rng, kinds)
-        whole = rng.random(n) < self._run.whole
-        x[whole], masks[whole] = views[whole, 0], 0.0
+        alone = rng.random(n) < self._run.whole
+        whole = torch.from_numpy(alone)
+        x[whole] = views[whole, 0]
+        masks[whole] = 0.0
         masks[whole, 0] = 1.0
-        kinds[whole, 1:] = ABSENT
+        kinds[alone, 1:] = ABSENT
         return Seen(x, masks if self._looked else F.avg_pool2d(masks, STRIDE), kinds, rows, np.zeros(kinds.shape))
 
     def _drawn(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
