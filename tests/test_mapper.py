@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synesthesia.bridges.mapper import TOKENS, Head, Mapper, MapperConfig, attention_loss
+from synesthesia.bridges.heads import TOKENS
+from synesthesia.bridges.mapper import Head, Mapper, MapperConfig, attention_loss
 from synesthesia.codecs import bands
 from synesthesia.senses import InputError, Region, Sound
 from synesthesia.spaces import Features, Space, SpaceError

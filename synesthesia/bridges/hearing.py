@@ -27,7 +27,8 @@ from ..encoders.base import Patches
 from ..senses import Image, InputError, Point, Region, Scene, Sound, Stem
 from ..spaces import Features
 from .grounding import Locator, Seen
-from .mapper import TOKENS, Condition, Mapper, MapperConfig
+from .heads import TOKENS
+from .mapper import Condition, Mapper, MapperConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float

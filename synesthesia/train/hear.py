@@ -52,16 +52,16 @@ class HearRun:
     """
 
     locate_steps: int = 1200
-    look_steps: int = 500
-    hear_steps: int = 1700
+    look_steps: int = 600
+    hear_steps: int = 4000
     looks: tuple[int, int, int] = (6, 1, 2)
     glances: int = 192
     pictures: int = 16
     parts: int = 2
     seconds: float = 2.0
     moments: int = 12
-    sequences: int = 20
-    frames: int = 288
+    sequences: int = 16
+    frames: int = 384
     size: int = 160
     little: float = 0.5
     whole: float = 0.5
@@ -420,7 +420,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     """Train the mapper on places in pictures and on quiet photos, with a locator's eyes; resumes after a kill."""
     torch.manual_seed(run.seed)
     eyes = Locator.load(locator)
-    model = Hearing(HearingConfig(str(locator), MapperConfig(eyes.eyes.dense, Bands.space)), eyes)
+    model = Hearing(HearingConfig(str(locator), MapperConfig(eyes.eyes.dense, Bands.space, head="codes")), eyes)
     tower = eyes.eyes.tower.eval()
     pictures = Pictures(lessons, run, scenes, tower, out)
     missing = set(run.ambience) - set(lessons.kinds)
@@ -428,11 +428,16 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         raise InputError(f"There are no recordings of {', '.join(sorted(missing))} to learn ambience from.")
     ambience = np.array([lessons.kinds.index(name) for name in run.ambience])
     rng = np.random.default_rng([run.seed, 30])
-    some = pictures.recordings(rng, np.repeat(pictures.kinds, 12))
+    some = pictures.recordings(rng, np.repeat(pictures.kinds, 20))
+    if scenes:
+        some = np.concatenate([some, rng.integers(len(lessons.sounds), len(pictures.sounds), len(some) // 4)])
     model.mapper.fit_scale(pictures.sounds.latents_at(*pictures.sounding(rng, some, run.frames, 1.5)))
 
-    def drawn(rng: np.random.Generator, g: torch.Generator, n: int) -> tuple[torch.Tensor, Condition, torch.Tensor]:
-        """n places in pictures: latents of what is heard there, what leads to them, the loss of the attention."""
+    def drawn(
+        rng: np.random.Generator, g: torch.Generator, n: int
+    ) -> tuple[torch.Tensor, Condition, torch.Tensor, torch.Tensor]:
+        """n places in pictures: latents of what is heard there, what leads to them, their nameless kinds (one more for
+        what makes no sound), the loss of the attention."""
         quiet = max(1, n // 10)
         seen = pictures.draw(rng, g, (n - quiet) // 2)
         # Two parts of each picture, where it has two: what is heard depends on the place, not on the picture alone.
@@ -446,9 +451,10 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         n = len(dense)
         rows = np.concatenate([seen.rows[chosen, part], pictures.recordings(rng, rng.choice(ambience, quiet))])
         level = np.concatenate([seen.level[chosen, part], np.full(quiet, QUIET_DB)])
+        kinds = np.concatenate([seen.kinds[chosen, part], np.full(quiet, len(lessons.kinds))])
         index, gain = pictures.sounding(rng, rows, run.frames, 1.5, level)
         mixing = rng.permutation(n)
-        dense, masks, index, gain = dense[mixing], masks[mixing], index[mixing], gain[mixing]
+        dense, masks, index, gain, kinds = dense[mixing], masks[mixing], index[mixing], gain[mixing], kinds[mixing]
         # Half are led by a point, to which attention must find what belongs, half by the mask itself.
         half = n // 2
         rows, columns = masks.shape[1:]
@@ -458,18 +464,23 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         by_mask = model.mapper.look(dense[half:], masks[half:].clamp_min(1e-4))
         told = Condition(*(torch.cat(parts) for parts in zip(by_point, by_mask, strict=True)))
         strayed = 0.1 * attention_loss(by_point.weights, masks[:half].clamp_min(1e-6))
-        return pictures.sounds.latents_at(index, gain), told, strayed
+        return pictures.sounds.latents_at(index, gain), told, torch.from_numpy(kinds), strayed
+
+    # What tells the nameless kinds apart; thrown away after the first stage.
+    telling = nn.Linear(model.config.mapper.width, len(lessons.kinds) + 1)
 
     def glance(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        latents, told, strayed = drawn(np.random.default_rng([run.seed, 33, step]), g, run.glances)
-        return {"summary": model.mapper.summarised(told, latents), "attention": strayed}
+        latents, told, kinds, strayed = drawn(np.random.default_rng([run.seed, 33, step]), g, run.glances)
+        apart = F.cross_entropy(telling(told.tokens[:, 0]), kinds, label_smoothing=0.1)
+        return {"summary": model.mapper.summarised(told, latents), "kind": 0.2 * apart, "attention": strayed}
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        latents, told, strayed = drawn(np.random.default_rng([run.seed, 31, step]), g, run.sequences)
-        return model.mapper.loss(told, latents, g) | {"attention": strayed}
+        latents, told, _, _ = drawn(np.random.default_rng([run.seed, 31, step]), g, run.sequences)
+        return model.mapper.loss(told, latents, g)
 
-    look = nn.ModuleList([model.mapper.eye, model.mapper.summary])
+    look = nn.ModuleList([model.mapper.eye, model.mapper.summary, telling])
     fit(look, glance, LoopConfig(run.look_steps, 2e-3, seed=run.seed), out / "look")
+    look.requires_grad_(False)
     fit(model.mapper, loss, LoopConfig(run.hear_steps, 1.5e-3, seed=run.seed), out / "hear")
     model.eval()
     with torch.inference_mode():
