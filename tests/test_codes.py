@@ -157,7 +157,7 @@ def test_streamed_is_offline_memory_stays_and_a_seed_repeats(codes: Mapper) -> N
         memory.append(running.memory)
     together = codes.generate(condition, 46, [3, 4]).values
     np.testing.assert_array_equal(np.concatenate(blocks, 1)[:, :46], together)
-    assert memory[0] < memory[2] == memory[-1]
+    assert len(set(memory)) == 1
     one = condition._replace(tokens=condition.tokens[1:])
     np.testing.assert_allclose(codes.generate(one, 46, [4]).values[0], together[1], atol=1e-3)
     assert np.abs(codes.generate(one, 46, [5]).values[0] - together[1]).max() > 0.1

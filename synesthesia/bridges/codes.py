@@ -208,14 +208,15 @@ class _CodesRun(Run):
         self._told = told if guidance == 1 else torch.cat([told, head.nothing.expand_as(told)])
         self._changes = head.changed(self._told)
         c = head.config
-        empty = tokens.new_zeros(len(self._told), c.heads, 0, c.width // c.heads)
-        self._past = [(empty, empty) for _ in range(c.layers)]
+        # Room for twice the reach: only when it is full is what can still be seen moved to its beginning.
+        self._past = tokens.new_zeros(c.layers, 2, len(self._told), c.heads, 2 * head._reach + 1, c.width // c.heads)
+        self._filled = 0
         self._last = head.begun.expand(len(tokens), 1, -1)
         self._place = 0
         self._drawn = False
 
     def kept(self) -> list[torch.Tensor]:
-        return [part for pair in self._past for part in pair]
+        return [self._past]
 
     def draw(self, noise: torch.Tensor) -> torch.Tensor:
         head, width = self._head, self._head.config.target.width
@@ -255,21 +256,24 @@ class _CodesRun(Run):
         head = self._head
         turns = head.turns(torch.tensor([self._place], device=self._told.device))
         x = self._last.repeat(len(self._told) // len(self._last), 1, 1) + self._told
-        past: list[tuple[torch.Tensor, torch.Tensor]] = []
+        at, reach = self._filled, head._reach
+        if at == self._past.shape[-2]:
+            self._past[..., :reach, :] = self._past[..., at - reach :, :].clone()
+            at = reach
+        seen = slice(max(0, at - reach), at + 1)
 
-        def after(keys: torch.Tensor, values: torch.Tensor) -> Attend:
+        def after(past: torch.Tensor) -> Attend:
             def attend(qkv: torch.Tensor) -> torch.Tensor:
                 qk, v = head.split(qkv)
-                q, k = turned(qk, turns)
-                k, v = torch.cat([keys, k], 2), torch.cat([values, v], 2)
-                past.append((k[:, :, -head._reach :], v[:, :, -head._reach :]))
-                return joined(F.scaled_dot_product_attention(q, k, v))
+                q, past[0, :, :, at : at + 1] = turned(qk, turns)
+                past[1, :, :, at : at + 1] = v
+                return joined(F.scaled_dot_product_attention(q, past[0, :, :, seen], past[1, :, :, seen]))
 
             return attend
 
-        for layer, change, pair in zip(head.layers, self._changes, self._past, strict=True):
-            x = layer(x, change, after(*pair))
-        self._past = past
+        for layer, change, past in zip(head.layers, self._changes, self._past, strict=True):
+            x = layer(x, change, after(past))
+        self._filled = at + 1
         self._place += 1
         return x
 
