@@ -10,17 +10,18 @@ Sounding that Object, ICML 2025, arXiv 2506.04214.)
 Heads, one interface. `codes` says one code after another of a language of its own (see `codes`). `mlp` says one frame,
 the mean of all that the region may sound like. `transformer` says the mean of the next block, given those before.
 `flow` draws the next block from what it may be: rectified flow (Liu et al. 2023; Esser et al. 2024 for the times) in a
-Transformer that reads clean blocks and fills in one noised block (Arriola et al., Block Diffusion, ICLR 2025). In training every block of a sequence is filled in at once: a clean and a noised copy stand
-side by side, a noised block sees itself and the clean blocks before it. Time and condition enter by adaptive layer
-norms (Peebles & Xie 2023). Places in time are told by rotary embedding alone, so that any length works.
+Transformer that reads clean blocks and fills in one noised block (Arriola et al., Block Diffusion, ICLR 2025). In
+training every block of a sequence is filled in at once: a clean and a noised copy stand side by side, a noised block
+sees itself and the clean blocks before it. Time and condition enter by adaptive layer norms (Peebles & Xie 2023).
+Places in time are told by rotary embedding alone, so that any length works.
 
-The network of a flow does not say the velocity. A frame's noise has more dimensions than the network is wide, and what little
-passes would be all that a few steps bring back. It says the mean μ that is left when the grain, a noise of known width
-s in each channel, is taken off; the velocity is that of a Gaussian N(μ, s²), v = [(t s² − (1−t)) x + (1−t) μ] / σ²,
-σ² = (1−t)² + t² s² (in the spirit of Karras et al. 2022, §5). While μ stands still, so does (x − t μ)/σ: steps along it
-have no error for grain, and those that take along how μ moved last (as Lu et al., DPM-Solver++, 2022) little for
-anything else: four leave a Gaussian 1.0 to 1.25 of its spread, where Euler's leave 0.3 to 0.7 (closed form, spreads 0.1
-to 2, s = 0.2).
+The network of a flow does not say the velocity. A frame's noise has more dimensions than the network is wide, and what
+little passes would be all that a few steps bring back. It says the mean μ that is left when the grain, a noise of known
+width s in each channel, is taken off; the velocity is that of a Gaussian N(μ, s²), v = [(t s² − (1−t)) x + (1−t) μ] /
+σ², σ² = (1−t)² + t² s² (in the spirit of Karras et al. 2022, §5). While μ stands still, so does (x − t μ)/σ: steps
+along it have no error for grain, and those that take along how μ moved last (as Lu et al., DPM-Solver++, 2022) little
+for anything else: four leave a Gaussian 1.0 to 1.25 of its spread, where Euler's leave 0.3 to 0.7 (closed form, spreads
+0.1 to 2, s = 0.2).
 """
 
 from __future__ import annotations
