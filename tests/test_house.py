@@ -24,6 +24,7 @@ TOWERS = {
     PACKAGE / f"{name}.py"
     for name in (
         "pretrained",
+        "bridges/pretrained_depth",
         "encoders/pretrained_eyes",
         "encoders/pretrained_ears",
         "codecs/pretrained",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..acoustics import Outdoors, Renderer, Room, receiver
+from ..acoustics import BLOCK, Outdoors, Renderer, Room, receiver
 from ..senses import Image, Listener, Region, Scene, Sound
 from .stage import Camera, Spot, Stage
 
@@ -27,7 +27,8 @@ CRUMBS = 0.02  # of a region, at each of its ends
 USUAL = 0.2  # how far from the middle the horizon usually is, a share of the picture's height
 PARTED = 0.1  # of full scale, summed over three colours: a smaller step is no horizon
 MARGIN = 0.15  # metres between a source and a wall
-RESPONSE_S = 1.5  # of a place's response that counts for a level
+SPREAD_S = 0.1  # that a response lasts in the open, where wide sources are spread in time
+RINGS_S = 3.0  # of a room's response that count for a level, at most
 LISTEN_S = 20.0  # of a sound from which its level is known
 SILENT = 1e-12  # energy
 
@@ -155,13 +156,15 @@ def gain(sound: Sound, position: tuple[float, float, float], width: float, where
 
 def _response(position: tuple[float, float, float], width: float, where: Place, rate: int) -> np.ndarray:
     """What one microphone at the camera hears of an impulse."""
-    block = 4096
-    renderer = Renderer(1, where, receiver("mono", rate), rate, block)
-    late = math.dist(position, (0.0, 0.0, 0.0)) / 300
-    impulse = np.zeros((1, block), np.float32)
-    impulse[0, 0] = 1.0
-    out = []
-    for i in range(math.ceil((late + RESPONSE_S) * rate / block)):
-        sounding = impulse if i == 0 else np.zeros_like(impulse)
-        out.append(renderer.render(sounding, np.array([position]), Listener(), np.array([width]))[0])
-    return np.concatenate(out).astype(float)
+    renderer = Renderer(1, where, receiver("mono", rate), rate)
+    late = math.dist(position, (0.0, 0.0, 0.0)) / 300  # no air is as slow
+    rings = min(float(where.t60.max()), RINGS_S) if isinstance(where, Room) else SPREAD_S
+    sounding, silence = np.zeros((2, 1, BLOCK), np.float32)
+    sounding[0, 0] = 1.0
+    stands, width_1 = np.array([position]), np.array([width])
+    return np.concatenate(
+        [
+            renderer.render(silence if i else sounding, stands, Listener(), width_1)[0]
+            for i in range(math.ceil((late + rings) * rate / BLOCK))
+        ]
+    ).astype(float)

@@ -1,4 +1,4 @@
-"""A scene in metres: where its parts sound from, over which ground and within which walls; and the folder it is kept in.
+"""A scene in metres: where its parts sound from, over which ground, within which walls; and the folder it is kept in.
 
 The folder holds `photo.png`, each part's sound as it is heard at the camera (`01.flac`, …; `bed.flac`), its mask
 (`01.png`, …) and `scene.json`, which says the rest in glTF's axes: metres, x right, y up, the camera at the origin
@@ -61,6 +61,11 @@ class Camera:
         """The focal length in heights of the picture."""
         return 0.5 / math.tan(math.radians(self.fov_deg) / 2)
 
+    @property
+    def across_deg(self) -> float:
+        """The horizontal field of view in degrees."""
+        return 2 * math.degrees(math.atan(0.5 * self.aspect / self.focal))
+
     def project(self, position: tuple[float, float, float]) -> tuple[float, float]:
         """Where in the picture a place in the scene is seen, (x, y) as for a `Point`, but not bound to the picture.
 
@@ -77,7 +82,7 @@ class Camera:
         return (x - 0.5) * self.aspect * metres / self.focal, (self.horizon - y) * metres / self.focal, -metres
 
     def ground(self, y: float) -> float:
-        """Metres along the view to the ground that is seen at the height y of the picture; infinite from the horizon up.
+        """Metres along the view to the ground that is seen at a height y of the picture; infinite above the horizon.
 
         z = h f/(y − y_horizon): similar triangles (Hoiem, Efros & Hebert 2008, IJCV 80, §2).
         """
