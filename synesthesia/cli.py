@@ -315,7 +315,8 @@ def _walk(
     if peak > 1:
         over = 20 * math.log10(peak)
         warnings.warn(
-            f"{output} is clipped: its peak is {over:.1f} dB above full scale. Give --level-db {-math.ceil(over)}.",
+            f"{output} is clipped: its peak is {over:.1f} dB above full scale (2 Pa). "
+            f"Give --level-db={math.floor(settings['level_db'] - over)}.",
             stacklevel=1,
         )
     return 0

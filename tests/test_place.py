@@ -40,7 +40,10 @@ def heard(stage: object, listener: Listener, form: acoustics.Format = "mono") ->
     """The last half second of a second from one place, without the bed."""
     sources = stage.sources  # ty: ignore[unresolved-attribute]
     renderer = acoustics.Renderer(
-        len(sources), stage.place, acoustics.receiver(form, RATE), RATE  # ty: ignore[unresolved-attribute]
+        len(sources),
+        stage.place,
+        acoustics.receiver(form, RATE),
+        RATE,  # ty: ignore[unresolved-attribute]
     )
     blocks = acoustics.walk(renderer, sources, [listener], 1.5, join=0.0)
     return np.concatenate([b.samples for b in blocks], axis=1)[:, RATE // 2 :]

@@ -102,6 +102,8 @@ class Spot:
     gain: float
 
     def __post_init__(self) -> None:
+        # A source says what is wrong with a place; one without sound costs nothing.
+        Source(Sound(np.zeros(0), 1), self.position, self.width)
         if not 0 < self.gain <= 1e6:
             raise InputError(f"A gain lies between 0 and a million, not {self.gain}.")
 
@@ -273,7 +275,7 @@ def check_new(folder: str | Path) -> None:
 # --- paths -----------------------------------------------------------------------------------------------------------
 
 
-def read_path(told: str | Path | Sequence[Any]) -> tuple[Listener, ...]:
+def read_path(told: Any) -> tuple[Listener, ...]:
     """A path: "x,y,z,yaw;x,y,z,yaw;…", a JSON file [[x, y, z, yaw], …], or poses as tuples or `Listener`s.
 
     Raises InputError for anything else, numbers that are not finite, and more than `MAX_POSES` poses.
