@@ -1,6 +1,6 @@
 """A scene in metres: where its parts sound from, over which ground, within which walls; and the folder it is kept in.
 
-The folder holds `photo.png`, each part's sound as it is heard at the camera (`01.flac`, …; `bed.flac`), its mask
+The folder holds `photo.png`, each part's sound as it is heard at the camera (`01.wav`, …; `bed.wav`), its mask
 (`01.png`, …) and `scene.json`, which says the rest in glTF's axes: metres, x right, y up, the camera at the origin
 looking along −z. docs/walk.md says how other programs read it. Whatever stands in a folder is taken as hostile.
 """
@@ -196,19 +196,19 @@ class Stage:
         scale = max(1.0, *(float(np.abs(sound.samples).max(initial=0.0)) for sound in sounds))
         names = [f"{k:02d}" for k in range(1, len(scene.stems) + 1)]
         for name, sound in zip([*names, "bed"], sounds, strict=True):
-            media.write_sound(folder / f"{name}.flac", Sound(sound.samples / np.float32(scale), sound.rate), bits=24)
+            media.write_sound(folder / f"{name}.wav", Sound(sound.samples / np.float32(scale), sound.rate), bits=24)
         media.write_image(folder / "photo.png", scene.image)
         for name, stem in zip(names, scene.stems, strict=True):
             media.write_image(folder / f"{name}.png", _mask_image(stem.region))
         parts = [
-            {"sound": f"{name}.flac", "mask": f"{name}.png", "position": list(spot.position), "width": spot.width,
+            {"sound": f"{name}.wav", "mask": f"{name}.png", "position": list(spot.position), "width": spot.width,
              "gain": spot.gain * scale, "confidence": stem.confidence}
             for name, spot, stem in zip(names, self.spots, scene.stems, strict=True)
         ]  # fmt: skip
         told = {
             "format": FORMAT, "version": VERSION, "axes": AXES, "photo": "photo.png", "camera": asdict(self.camera),
             "rate": scene.bed.rate, "seconds": scene.bed.seconds, "loop": self.loop, "scale": scale, "sources": parts,
-            "bed": {"sound": "bed.flac", "gain": scale},
+            "bed": {"sound": "bed.wav", "gain": scale},
         } | _place_told(self.place)  # fmt: skip
         (folder / "scene.json").write_text(json.dumps(told, indent=1, allow_nan=False))
 
