@@ -41,7 +41,7 @@ def main(paths: list[str]) -> None:
                 errors.setdefault(source["kind"], []).append(list(np.abs(metres / source["distance_m"] - 1)))
     print("horizon, error in heights of the picture, median (found, middle):", np.round(np.median(horizons, axis=0), 3))
     print("kind  n  true camera  horizon found  horizon in the middle")
-    errors["all"] = sum(errors.values(), [])
+    errors["all"] = [row for rows in errors.values() for row in rows]
     for kind in sorted(errors, key=lambda name: (name == "all", name)):
         middles = np.median(errors[kind], axis=0)
         print(f"{kind:10} {len(errors[kind]):3}", "  ".join(f"{100 * e:4.0f} %" for e in middles))

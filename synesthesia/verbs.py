@@ -346,7 +346,7 @@ def walk(
     Args:
         scene: A photo, or the folder of a scene that was kept.
         path: Poses x,y,z,yaw;x,y,z,yaw;... passed at even times, or a JSON file with a list of them. Metres from the
-            camera: x right, y up, z backwards; yaw in degrees to the left. A minus comes first as in --path=-1,0,0,0;...
+            camera: x right, y up, z backwards; yaw in degrees to the left. With a minus in front: --path=-1,0,0,0;...
         seconds: How long the walk takes. As long as the scene's sounds if not given; in a longer one they come again.
         hrtf: Ears of your own, as a SOFA file (extra `walk`), instead of KEMAR's.
         format: Two ears, two microphones, ambisonics (AmbiX, first order, W Y Z X) or one microphone.

@@ -337,7 +337,8 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("photo",), None, "no name of a file"),
     (("sources", 0, "sound"), "..", "no name of a file"),
     (("sources", 0, "sound"), "out.wav", "leads out"),
-    (("sources", 0, "sound"), "photo.png", "cannot be read as WAV"),
+    (("sources", 0, "sound"), "photo.png", "is none of"),
+    (("sources", 0, "sound"), "photo.wav", "cannot be read as WAV"),
     (("sources", 0, "sound"), "long.wav", "too long"),
     (("sources", 0, "mask"), "black.png", "empty"),
     (("sources", 0, "position"), [0, 0], "wrong"),
@@ -366,6 +367,7 @@ def test_a_wrong_folder_is_refused_with_a_sentence(
     kept: Path, tmp_path: Path, keys: tuple[Any, ...], to: Any, why: str
 ) -> None:
     folder = changed(kept, tmp_path / "scene", *keys, to=to)
+    (folder / "photo.wav").write_bytes((folder / "photo.png").read_bytes())
     (folder / "out.wav").symlink_to(kept / "01.wav")
     media.write_sound(folder / "long.wav", Sound(np.zeros(2 * RATE), RATE))
     media.write_image(folder / "black.png", Image(np.zeros((16, 16, 3), np.uint8)))

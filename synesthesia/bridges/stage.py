@@ -244,8 +244,11 @@ class Stage:
         place = _place(told)
         image = media.read_image(_inside(folder, told["photo"]))
 
-        def sound(file: Any, left: int) -> Sound:
-            heard = media.read_sound(_inside(folder, file), longest=left)
+        def sound(file: Any, longest: int) -> Sound:
+            path = _inside(folder, file)
+            if path.suffix.lower() not in media.SOUNDS:
+                raise InputError(f"The sound {file} is none of {', '.join(media.SOUNDS)}.")
+            heard = media.read_sound(path, longest=longest)
             return Sound(heard.samples * np.float32(scale), heard.rate)
 
         bed = sound(told["bed"]["sound"], media.MAX_SOUND_SAMPLES // (len(parts) + 1))
