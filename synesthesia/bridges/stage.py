@@ -51,7 +51,7 @@ class Camera:
     horizon: float = 0.5
 
     def __post_init__(self) -> None:
-        ranges = {"fov_deg": (1, 170), "aspect": (0.01, 100), "height_m": (0.01, 1000), "horizon": (-10, 10)}
+        ranges = {"fov_deg": (0.1, 170), "aspect": (0.01, 100), "height_m": (0.01, 1000), "horizon": (-10, 10)}
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"A camera's {name} lies between {low:g} and {high:g}, not {getattr(self, name)}.")
