@@ -309,9 +309,10 @@ def demo(
     at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
-    """Knock on a photo and hear it, or do so with the photos that ship with the project, and look for a sound in one.
+    """Knock on a photo, or do so with the photos that ship with the project, and look for a sound in one.
 
-    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate.wav and locate.png.
+    Leaves knock.wav and knock.png, and for the project's own photo locate.wav and locate.png; hear.wav and hear.png
+    where the preset has a model that hears.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
@@ -334,10 +335,11 @@ def demo(
             hit.sound.save(base.with_suffix(".wav"))
             media.write_image(base.with_suffix(".png"), hit.picture())
             print(f"{path.name} at {point.x:g},{point.y:g}: {verbs.headline(hit.describe()[0])}")
-    scene = system.hear(place)
-    scene.mix.save(output / "hear.wav")
-    media.write_image(output / "hear.png", draw_scene(scene))
-    print(f"{'beach.jpg' if photo is None else photo.name}: {verbs.heard_headline(scene)}")
+    if "hear" in system.models:
+        scene = system.hear(place)
+        scene.mix.save(output / "hear.wav")
+        media.write_image(output / "hear.png", draw_scene(scene))
+        print(f"{'beach.jpg' if photo is None else photo.name}: {verbs.heard_headline(scene)}")
     if photo is None:
         from .worlds import noises
 
@@ -346,10 +348,11 @@ def demo(
         found = system.locate(place, fire)
         media.write_image(output / "locate.png", draw_heat(place, found.heat))
         centre = found.region.centre
-        print(f"the sound of a fire, looked for in it: around {centre.x:.2f},{centre.y:.2f}")
-    print(f"Listen to knock.wav and hear.wav in {output}, and look at the pictures beside them.")
+        sure = f"{found.confidence:.0%} sure"
+        print(f"the sound of a fire, looked for in beach.jpg: around {centre.x:.2f},{centre.y:.2f}, {sure}")
+    print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
-    print("synesthesia hear photo.jpg --at 0.5,0.5")
+    print("synesthesia locate photo.jpg sound.wav")
     return 0
 
 

@@ -30,7 +30,7 @@ DESCRIPTIONS = ("preprocessor_config.json", "model.safetensors.index.json", "REA
 ONLY_SAFETENSORS = "Weights are read from safetensors only, never from a pickle such as pytorch_model.bin."
 
 # A preset is a dictionary verb → model.
-PRESETS: dict[str, dict[str, str]] = {"tiny": {"knock": "knock/tiny", "hear": "hear/tiny", "locate": "locate/tiny"}}
+PRESETS: dict[str, dict[str, str]] = {"tiny": {"knock": "knock/tiny", "locate": "locate/tiny"}}
 
 MAX_HEADER = 8 * 2**20
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -57,9 +57,11 @@ class Card:
 
     def markdown(self) -> str:
         """The card as the README.md of a checkpoint, with the header that model hubs read."""
+        known = " " not in self.licence  # hubs know licences by identifiers; one in words stands beside "other"
         lines = [
             "---",
-            f"license: {self.licence.lower()}",
+            f"license: {self.licence.lower() if known else 'other'}",
+            *([] if known else [f"license_name: {self.licence.lower().replace(' ', '-')}"]),
             "library_name: synesthesia",
             "---",
             "",
@@ -155,7 +157,8 @@ def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) 
             why = f" {ONLY_SAFETENSORS}" if any(name.endswith(".safetensors") for name in lacking) else ""
             raise InputError(f"{reference} has no {', '.join(lacking)}.{why}")
         size = sum(sizes.get(name, 0) for name in files)
-        licence = (info.card_data or {}).get("license") or "not stated"
+        told = info.card_data or {}
+        licence = told.get("license_name") or told.get("license") or "not stated"
         agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)
         return Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
