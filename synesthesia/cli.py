@@ -308,10 +308,9 @@ def demo(
     at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
-    """Knock on a photo, or do so with the photos that ship with the project, and look for a sound in one.
+    """Knock on a photo and hear it, or do so with the photos that ship with the project, and look for a sound in one.
 
-    Leaves knock.wav and knock.png, and for the project's own photo locate.wav and locate.png; hear.wav and hear.png
-    where the preset has a model that hears.
+    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate.wav and locate.png.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
@@ -334,11 +333,10 @@ def demo(
             hit.sound.save(base.with_suffix(".wav"))
             media.write_image(base.with_suffix(".png"), hit.picture())
             print(f"{path.name} at {point.x:g},{point.y:g}: {verbs.headline(hit.describe()[0])}")
-    if "hear" in system.models:
-        scene = system.hear(place)
-        scene.mix.save(output / "hear.wav")
-        media.write_image(output / "hear.png", draw_scene(scene))
-        print(f"{'beach.jpg' if photo is None else photo.name}: {verbs.heard_headline(scene)}")
+    scene = system.hear(place)
+    scene.mix.save(output / "hear.wav")
+    media.write_image(output / "hear.png", draw_scene(scene))
+    print(f"{'beach.jpg' if photo is None else photo.name}: {verbs.heard_headline(scene)}")
     if photo is None:
         from .worlds import noises
 
@@ -350,7 +348,7 @@ def demo(
         print(f"the sound of a fire, looked for in beach.jpg: most likely at {found.at.x:.2f},{found.at.y:.2f}, {sure}")
     print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
-    print("synesthesia locate photo.jpg sound.wav")
+    print("synesthesia hear photo.jpg --at 0.5,0.5")
     return 0
 
 
