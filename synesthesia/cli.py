@@ -252,7 +252,7 @@ def _locate(
 ) -> int:
     """
     output: The photo with the places lit up that would make the sound (PNG).
-    json: Print confidence, centre and area of the place.
+    json: Print confidence, the likeliest place and the area of the region.
     model: Another model: a folder or hf:user/repo@commit.
     yes: Agree to a download without being asked.
     """
@@ -262,13 +262,12 @@ def _locate(
     system = verbs.load(yes=yes, **({} if model is None else {"locate": model}))
     found = system.locate(photo, sound)
     media.write_image(output, draw_heat(media.read_image(photo), found.heat))
-    centre = found.region.centre
-    told = {"confidence": round(found.confidence, 3), "at": [round(centre.x, 3), round(centre.y, 3)],
+    told = {"confidence": round(found.confidence, 3), "at": [round(found.at.x, 3), round(found.at.y, 3)],
             "area": round(found.region.area, 3), "picture": str(output)}  # fmt: skip
     if json:
         print(json_format.dumps(told))
     else:
-        print(f"{output}: around {centre.x:.2f},{centre.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
+        print(f"{output}: at {found.at.x:.2f},{found.at.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
     return 0
 
 
@@ -417,9 +416,9 @@ def demo(
         fire.save(output / "locate.wav")
         found = system.locate(place, fire)
         media.write_image(output / "locate.png", draw_heat(place, found.heat))
-        centre = found.region.centre
-        print(f"the sound of a fire, looked for in it: around {centre.x:.2f},{centre.y:.2f}")
-    print(f"Listen to knock.wav and hear.wav in {output}, and look at the pictures beside them.")
+        sure = f"{found.confidence:.0%} sure"
+        print(f"the sound of a fire, looked for in beach.jpg: most likely at {found.at.x:.2f},{found.at.y:.2f}, {sure}")
+    print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
     print("synesthesia hear photo.jpg --at 0.5,0.5")
     return 0
