@@ -89,6 +89,7 @@ class Codes(Led):
         # What is read should come in about one size, as a layer that was never trained expects.
         size = spread.flip(0)[: self.axes.shape[1]].clamp_min(1e-6).sqrt().mean().float()
         for reads in (self.enter, *self.after):
+            assert isinstance(reads, nn.Linear)
             reads.weight.div_(size)
         left, g = short.clone(), torch.Generator().manual_seed(0)
         for book in self.vectors:
