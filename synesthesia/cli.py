@@ -424,6 +424,36 @@ def demo(
     return 0
 
 
+def export(
+    photo: _PHOTOS,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("page.html"),
+    seed: int = 0,
+    model: str | None = None,
+    depth: str | None = None,
+    yes: bool = False,
+) -> int:
+    """Write a page that holds a photo and all that it sounds like: it plays from a disk, without Python or a network.
+
+    In it one hears the photo's parts, knocks on it, changes what was struck, and walks through it. Of several photos it
+    is a folder of pages with an index.
+
+    Args:
+        photo: Photos (JPEG, PNG, WebP), or folders of them.
+        output: The page, or for several photos the folder.
+        seed: The same seed gives the same page.
+        model: Another model of hear: a folder or hf:user/repo@commit.
+        depth: A network that sees depth (Depth Anything V2, metric): a folder or hf:user/repo@commit.
+        yes: Agree to a download without being asked.
+    """
+    from .app import export as room
+
+    photos = _expand(photo)
+    models = {verb: name for verb, name in (("hear", model), ("walk", depth)) if name is not None}
+    for file in room.write(verbs.load(yes=yes, **models), photos, output, seed):
+        print(f"{file}: {file.stat().st_size / 2**20:.1f} MB")
+    return 0
+
+
 def doctor() -> int:
     """Versions, device, mirrors, disk and weights: paste this into a bug report."""
     from . import doctor as room
@@ -879,6 +909,7 @@ COMMANDS: dict[str, Any] = {
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
+    "export": export,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},

@@ -160,6 +160,18 @@ def encode_png(image: Image) -> bytes:
     return buffer.getvalue()
 
 
+def encode_jpeg(image: Image, longest: int | None = None, quality: int = 85) -> bytes:
+    """The picture as the bytes of a JPEG file, made smaller where its longer side has more than `longest` pixels."""
+    from PIL import Image as Pil
+
+    buffer = io.BytesIO()
+    picture = Pil.fromarray(np.asarray(image.pixels))
+    if longest is not None:
+        picture.thumbnail((longest, longest), Pil.Resampling.LANCZOS)
+    picture.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
 def write_image(path: str | Path, image: Image) -> None:
     """Write PNG, JPEG (quality 92) or WebP by the ending; whole or not at all."""
     from PIL import Image as Pil
@@ -364,6 +376,11 @@ def sound_writer(
 def encode_wav(sound: Sound, bits: int = 16) -> bytes:
     """The sound as the bytes of a WAV file of 16 or 24 bits."""
     return _encode(sound, "WAV", bits, "The sound")
+
+
+def encode_flac(sound: Sound, bits: int = 16) -> bytes:
+    """The sound as the bytes of a FLAC file of 16 or 24 bits."""
+    return _encode(sound, "FLAC", bits, "The sound")
 
 
 def _encode(sound: Sound, kind: str, bits: int, name: str) -> bytes:

@@ -10,7 +10,7 @@ export { strike } from "./strike.js";
  * One part of a scene, as loud as it is heard at the camera. One without a position is heard from all around.
  * @typedef {object} Part
  * @property {string} id
- * @property {string | ArrayBuffer} audio WAV, FLAC, OGG or MP3, as bytes or in base64
+ * @property {string | ArrayBuffer | AudioBuffer} audio WAV, FLAC, OGG or MP3, as bytes or in base64; or what `decode` gave
  * @property {number[]} [position] metres in scene axes
  * @property {number} [width] metres
  * @property {number} [gain] times the samples; 1 where files hold the sound as it is
@@ -121,7 +121,9 @@ export class Engine {
    * @param {{loop?: boolean, air?: Air}} [options] loop: they repeat without a seam
    */
   async load(parts, { loop = true, air = USUAL_AIR } = {}) {
-    const buffers = await Promise.all(parts.map((part) => this.decode(part.audio, loop)));
+    const buffers = await Promise.all(
+      parts.map(({ audio }) => (audio instanceof AudioBuffer ? audio : this.decode(audio, loop))),
+    );
     this.clear();
     this.#loop = loop;
     this.#air = air;
@@ -138,7 +140,7 @@ export class Engine {
   }
 
   /**
-   * A sound file as a buffer at the engine's rate.
+   * A sound file as a buffer at the engine's rate. Needs no gesture.
    *
    * @param {string | ArrayBuffer} audio
    * @param {boolean} [loop] the end goes on in the beginning
@@ -148,7 +150,8 @@ export class Engine {
     const rate = rateOf(new Uint8Array(bytes)) ?? RATE;
     // At its own rate first, so that a loop can be resampled as the circle that it is.
     const own = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
-    const out = this.context.createBuffer(own.numberOfChannels, Math.round((own.length * RATE) / rate), RATE);
+    const length = Math.round((own.length * RATE) / rate);
+    const out = new AudioBuffer({ numberOfChannels: own.numberOfChannels, length, sampleRate: RATE });
     for (let k = 0; k < own.numberOfChannels; k++) {
       out.copyToChannel(resampled(own.getChannelData(k), out.length, loop), k);
     }
@@ -292,7 +295,7 @@ export class Engine {
   async once(samples, rate = RATE) {
     await this.resume();
     const c = this.context;
-    const buffer = c.createBuffer(1, Math.max(1, samples.length), rate);
+    const buffer = new AudioBuffer({ length: Math.max(1, samples.length), sampleRate: rate });
     buffer.copyToChannel(/** @type {Float32Array<ArrayBuffer>} */ (samples), 0);
     const source = new AudioBufferSourceNode(c, { buffer });
     source.connect(this.#out);
@@ -380,7 +383,7 @@ export class Engine {
 
   /** @param {[Float64Array, Float64Array]} both */
   #buffer(both) {
-    const buffer = this.context.createBuffer(2, both[0].length, RATE);
+    const buffer = new AudioBuffer({ numberOfChannels: 2, length: both[0].length, sampleRate: RATE });
     both.forEach((side, k) => buffer.copyToChannel(Float32Array.from(side), k));
     return buffer;
   }

@@ -65,13 +65,8 @@ export class Plan {
       event.preventDefault();
       this.zoom(Math.exp(-event.deltaY / 300));
     }, { ...options, passive: false });
-    const again = () => {
-      this.#label();
-      this.#later();
-    };
-    texts.addEventListener("language", again, options);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, options);
-    this.#label();
+    texts.addEventListener("language", () => this.refresh(), options);
+    this.refresh();
   }
 
   /** Shows a scene, large enough for all of its sources within 60 m. @param {PlanScene} scene */
@@ -265,8 +260,10 @@ export class Plan {
     return this.texts.say("listener", { x: x.toFixed(1), z: (-z).toFixed(1), yaw: Math.round(yaw) });
   }
 
-  #label() {
-    this.canvas.setAttribute("aria-label", `${this.texts.say("plan", { help: this.texts.say("walkHelp") })}`);
+  /** Draws anew, in the colours and the language of now. */
+  refresh() {
+    this.canvas.setAttribute("aria-label", this.texts.say("plan", { help: this.texts.say("walkHelp") }));
+    this.#later();
   }
 
   #later() {
