@@ -244,7 +244,7 @@ def _write_long(system: verbs.System, photo: Path, output: Path, bits: int, sett
 
 def _locate(
     photo: Path,
-    sound: Path,
+    sound: str,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("heat.png"),
     json: bool = False,
     model: str | None = None,
@@ -268,6 +268,29 @@ def _locate(
         print(json_format.dumps(told))
     else:
         print(f"{output}: at {found.at.x:.2f},{found.at.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
+    return 0
+
+
+def _describe(
+    what: Path,
+    json: bool = False,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    json: Print phrases and scores as JSON.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    system = verbs.load(yes=yes, **({} if model is None else {"describe": model}))
+    nearest = system.describe(what, **settings)
+    if json:
+        told = [{"phrase": one.phrase, "score": round(one.score, 4)} for one in nearest]
+        print(json_format.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        for one in nearest:
+            print(f"{one.score:6.3f}  {one.phrase}")
     return 0
 
 
@@ -805,6 +828,31 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_text(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT,
+    locator: str = "locate/tiny",
+    scenes: Path | None = None,
+    text: str | None = None,
+    steps: int = 1500,
+) -> int:
+    """Train words for what a locator sees and hears, which stays as it is; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The folder for checkpoints; the last is in final/.
+        locator: A name, a folder, or hf:user/repo@commit.
+        scenes: A folder with train/, made by `synesthesia world scenes`.
+        text: A text tower of CLIP or CLAP instead of our own: a folder or hf:user/repo@commit (extra `hub`).
+        steps: How many steps.
+    """
+    from .train import text as room
+
+    run = room.TextRun(steps=steps, **({} if text is None else {"text": text}))
+    print(room.train(shards, output, locator=locator, scenes=scenes, run=run))
+    return 0
+
+
 def train_voice(
     shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
 ) -> int:
@@ -876,12 +924,14 @@ def _table(name: str) -> list[Any]:
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
-    "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
+    "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=tyro.conf.Positional[str]),
+    "describe": _derive(_describe, verbs.describe, what=_FILE, phrases=Path | None),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
+    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "text": train_text,
+              "voice": train_voice},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,
