@@ -25,6 +25,7 @@ from ..spaces import Features, Space
 
 BATCH = 256  # phrases read at once
 LONGEST_WORD = 32  # characters of a word that are looked at
+FORGOTTEN = (0.5, 0.2)  # shares of whole words and of other pieces that are not looked at while training
 WHOLE = "\0"  # marks the whole of a word among its pieces
 
 
@@ -101,6 +102,8 @@ class Speller(TextTower):
         split = [words(text)[: self.config.most_words] for text in texts]
         each = [self.rows(word) for phrase in split for word in phrase]
         here = self.place.device
+        if self.training:  # so that what is spelt in another way is read as well
+            each = [_some(rows) for rows in each]
         flat = torch.tensor([row for rows in each for row in rows], device=here)
         starts = torch.tensor(np.cumsum([0, *(len(rows) for rows in each[:-1])]), device=here)
         lengths = torch.tensor([len(phrase) for phrase in split], device=here)
@@ -112,6 +115,14 @@ class Speller(TextTower):
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=~real)
         return (self.norm(x) * real[..., None]).sum(1) / lengths[:, None]
+
+
+def _some(rows: list[int]) -> list[int]:
+    """A word's rows without some of them; at least one is kept."""
+    chance = torch.rand(len(rows)).tolist()
+    whole, rest = FORGOTTEN
+    kept = [row for i, (row, c) in enumerate(zip(rows, chance, strict=True)) if c >= (rest if i else whole)]
+    return kept or rows[-1:]
 
 
 class TextEncoder(nn.Module):

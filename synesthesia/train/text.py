@@ -38,8 +38,8 @@ MOST_PIECES = 4  # of a recording
 MOST_LITTLE = 40  # photos of a kind with less than `LARGE` pixels on a side
 LARGE = 112
 LEVEL_DB = -23.0  # RMS at which sounds are listened to: phrases tell what, not how the recorder was set
-TYPO = 0.25  # of the phrases
-DEGREE = 0.5  # of the phrases about drawn places say how large, strong or far
+TYPO = 0.15  # of the phrases
+DEGREE = 0.6  # of the phrases about drawn places say how large, strong or far
 FINER = 0.4  # of the phrases about photos of which a finer name is known
 AT_ONCE = 16
 
