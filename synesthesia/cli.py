@@ -702,6 +702,111 @@ def evaluate_locate(
     return 0
 
 
+def evaluate_describe(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT = Path("describe.json"),
+    model: str = "describe/tiny",
+    locator: str = "locate/tiny",
+    world: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Measure a model of words on held-out photos, recordings and places, with phrases that were never trained.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        locator: Whose pictures and sounds it has words for.
+        world: Drawn scenes of the split test.
+        seed: The same seed draws the same phrases and questions.
+    """
+    from .bridges.grounding import Locator
+    from .bridges.naming import Naming
+    from .evaluate import describe as room
+
+    media.check_writable(output)
+    result = room.evaluate(
+        Naming.load(model), Locator.load(locator), shards, world=world, seed=seed,
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.table(result))
+    return 0
+
+
+def evaluate_words(
+    output: _OUT = Path("words.json"),
+    birds: Path | None = None,
+    scenes: Path | None = None,
+    knock: Path | None = None,
+    most: int = 2400,
+    judged: int = 120,
+    model: str = "locate/tiny",
+    striker: str = "knock/tiny",
+    seed: int = 0,
+) -> int:
+    """Measure what words lose: the way through words at rising bandwidth against the direct way, from the same look.
+
+    Args:
+        output: The figures, as JSON.
+        birds: A folder with train/ and test/ of `synesthesia world birds`.
+        scenes: A folder with train/ and test/ of `synesthesia world scenes`.
+        knock: A folder with train/ and test/ of `synesthesia world knock`.
+        most: At most so many things to learn from (of scenes, a sixth as many of each kind).
+        judged: At most so many held-out birds and, of each kind, a sixth as many sources; of strikes twice as many.
+        model: The locator whose eyes look at birds and scenes: a name, a folder, or hf:user/repo@commit.
+        striker: The model of knock whose eyes look at what is struck.
+        seed: The same seed draws the same sounds and resamples.
+    """
+    from .bridges.grounding import Locator
+    from .bridges.knock import Knock
+    from .evaluate import words as room
+    from .evaluate import words_worlds as worlds
+
+    if most < 20 or judged < 10:
+        raise InputError(f"At least 20 things to learn from and 10 to ask about are needed, not {most} and {judged}.")
+    if birds is None and scenes is None and knock is None:
+        raise InputError("Give at least one world: --birds, --scenes or --knock, a folder with train/ and test/.")
+    media.check_writable(output)
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    asked: list[Callable[[], worlds.Asked]] = []
+    if birds is not None or scenes is not None:
+        eyes = Locator.load(model).eyes
+        if birds is not None:
+            asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, tell))
+        if scenes is not None:
+            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, max(8, judged // 6), seed, tell))
+    if knock is not None:
+        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 2 * judged, tell))
+    parts = [worlds.answer(one(), seed) for one in asked]
+    media.write_bytes(output, json_format.dumps({"seed": seed, "worlds": parts}, indent=1).encode())
+    print("\n\n".join(room.table(part) for part in parts))
+    return 0
+
+
+def evaluate_birds(
+    folder: tyro.conf.Positional[Path], output: _OUT = Path("birds.json"), model: str = "locate/tiny"
+) -> int:
+    """Match photos and recordings of real birds that nobody named, beside chance.
+
+    Args:
+        folder: A photo and a recording of each species, under one name.
+        output: The figures, as JSON.
+        model: A locator: a name, a folder, or hf:user/repo@commit.
+    """
+    from .bridges.grounding import Locator
+    from .evaluate import birds as room
+
+    media.check_writable(output)
+    result = room.evaluate(Locator.load(model), folder)
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.table(result))
+    return 0
+
+
 def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -> int:
     """How quick hear is here, and how much memory ten minutes take: medians with the machine's name.
 
@@ -930,9 +1035,16 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "text": train_text,
-              "voice": train_voice},
-    "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
+    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "text": train_text, "voice": train_voice},
+    "evaluate": {
+        "birds": evaluate_birds,
+        "describe": evaluate_describe,
+        "hear": evaluate_hear,
+        "knock": evaluate_knock,
+        "locate": evaluate_locate,
+        "walk": evaluate_walk,
+        "words": evaluate_words,
+    },
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,
 }

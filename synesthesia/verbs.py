@@ -625,7 +625,7 @@ def _is_sound(what: Photo | Audio) -> bool:
 
 def _is_file(name: str) -> bool:
     try:
-        return Path(name).exists()
+        return Path(name).is_file()
     except (OSError, ValueError):  # too long a name, a null byte
         return False
 

@@ -20,7 +20,7 @@ from synesthesia.spaces import Features, Space
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(synesthesia.__file__).parent
 WORDS = {"transformers", "tokenizers", "sentencepiece", "tiktoken", "nltk", "Text"}
-# Text, the third sense, stands at the edge: these may know of it, and nothing on the way from picture to sound knows them.
+# Text, the third sense, stands at the edge: these know of it, and nothing on the way from picture to sound knows them.
 EDGE = {PACKAGE / f"{name}.py" for name in ("encoders/text", "encoders/pretrained_text", "bridges/naming")}
 EDGES = {"text", "pretrained_text", "naming"}
 TOWERS = {
@@ -77,7 +77,9 @@ def test_no_word_on_the_way_from_picture_to_sound() -> None:
 def test_only_describe_and_locate_speak_of_words() -> None:
     """The model of words is asked for in one place of `verbs`, and no verb that makes sound reaches that place."""
     functions = {
-        node.name: node for node in ast.parse((PACKAGE / "verbs.py").read_text()).body if isinstance(node, ast.FunctionDef)
+        node.name: node
+        for node in ast.parse((PACKAGE / "verbs.py").read_text()).body
+        if isinstance(node, ast.FunctionDef)
     }
     naming = {name for name, node in functions.items() if "bridges.naming" in ast.unparse(node)}
     assert naming == {"_named", "_load_describe"}

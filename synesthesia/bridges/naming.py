@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import hub, media
-from ..encoders.text import Speller, TextConfig, TextEncoder, load_text, tiny_text
+from ..encoders.text import TextConfig, TextEncoder, load_text, tiny_text
 from ..senses import LONGEST_TEXT, InputError, Region, Text
 from ..spaces import Features, Space
 from .grounding import Grounding, Heard, Seen

@@ -73,7 +73,9 @@ def _clap(checkpoint: Checkpoint) -> tuple[Any, int]:
     told = {**checkpoint.config["text_config"], "projection_dim": checkpoint.config["projection_dim"]}
     config: Any = ClapTextConfig.from_dict(told)
     # RoBERTa counts positions from behind the number of its padding token.
-    return build(ClapTextModelWithProjection, config, checkpoint), config.max_position_embeddings - config.pad_token_id - 1
+    return build(
+        ClapTextModelWithProjection, config, checkpoint
+    ), config.max_position_embeddings - config.pad_token_id - 1
 
 
 _ADAPTERS = {"clip": _clip, "clap": _clap}

@@ -1,9 +1,9 @@
-"""The protocols of `evaluate describe`: phrases that were never trained, for photos, sounds and places that taught nothing.
+"""The protocols of `evaluate describe`: phrases that were never trained, for photos, sounds and places new to it.
 
 Of 20 photos of different kinds, which does a phrase mean; of 20 recordings, which; where in a drawn place is what it
 says; and of two things of one kind, which is the small, strong or far one. Phrases are in templates that were never
-trained, with nouns that were (`templates`) or with nouns that were not (`nouns`): those are other spellings, plurals and
-compounds of trained ones, for an encoder that has read no corpus cannot know a word that it has never met.
+trained, with nouns that were (`templates`) or with nouns that were not (`nouns`): those are other spellings, plurals
+and compounds of trained ones, for an encoder that has read no corpus cannot know a word that it has never met.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..metrics import mean
 from ..senses import InputError, Text
 from ..train import phrases
 from ..train.phrases import DEGREES, Meaning, Thing
-from ..train.text import Takes, Views, drawn, listen, photos, recordings, see, cut
+from ..train.text import Takes, Views, cut, drawn, listen, photos, recordings, see
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -120,7 +120,10 @@ def _heads(naming: Naming, values: np.ndarray) -> torch.Tensor:
 def first_of(
     scores: Float[np.ndarray, "items items"], kinds: Sequence[str], owners: Sequence[str], seed: int, among: int = AMONG
 ) -> dict[str, Any]:
-    """How often item i is the best for phrase i among it and one item of each of `among` − 1 other kinds; a tie is half."""
+    """How often item i is the best for phrase i among it and one item of each of `among` − 1 other kinds.
+
+    A tie is half.
+    """
     rng = np.random.default_rng([seed, 22])
     of: dict[str, list[int]] = defaultdict(list)
     for i, kind in enumerate(kinds):
@@ -132,8 +135,8 @@ def first_of(
         for _ in range(DRAWS):
             others = rng.choice([k for k in sorted(of) if k != kind], among - 1, replace=False)
             best = max(float(scores[i, int(rng.choice(of[k]))]) for k in others)
-            right[i] += (float(scores[i, i] > best) + 0.5 * float(scores[i, i] == best)) / DRAWS
-    return mean(right, owners).record()
+            right[i] += float(scores[i, i] > best) + 0.5 * float(scores[i, i] == best)
+    return mean(right / DRAWS, owners).record()
 
 
 # --- where, and how much ---------------------------------------------------------------------------------------------
@@ -210,8 +213,10 @@ def table(result: Mapping[str, Any]) -> str:
     lines += [f"| {name}: R@1 in {result['among']} | {cell(e)} |" for name, e in result["retrieval"].items()]
     if "pointing" in result:
         point = result["pointing"]
-        lines += [f"| drawn places: the likeliest patch for a phrase is right (chance {100 * point['chance']['value']:.0f}) "
-                  f"| {cell(point['phrase'])} |"]  # fmt: skip
+        chance = f"chance {100 * point['chance']['value']:.0f}"
+        lines.append(
+            f"| drawn places: the likeliest patch for a phrase is right ({chance}) | {cell(point['phrase'])} |"
+        )
         lines += [f"| little or much of it, two {sense}s of one kind (chance 50) | {cell(e)} |"
                   for sense, e in result["degrees"].items()]  # fmt: skip
     return "\n".join(lines)

@@ -433,8 +433,6 @@ def lawful(sources: Sequence[Source], true: Float[np.ndarray, "n attributes"]) -
     return found
 
 
-def kept(
-    found: Sequence[Lawful], values: Float[np.ndarray, "n attributes"], index: Int[np.ndarray, " m"]
-) -> float:
+def kept(found: Sequence[Lawful], values: Float[np.ndarray, "n attributes"], index: Int[np.ndarray, " m"]) -> float:
     """The mean over laws of the rank correlation that these sounds keep of them."""
     return float(np.mean([law.kept(values, index) for law in found])) if found else math.nan

@@ -7,10 +7,11 @@ that the direct way never sees, they have two fitted maps instead of one, and th
 very speaker, so it knows how far to trust them. A third row lets the truth itself speak: all that words of this
 bandwidth can carry.
 
-Words are grades of what the world knows of a thing: thirds in `1 word` and `3 words`, fifths in a sentence of eight, and
-sevenths of everything in `64 tokens`, two tokens for each trait, its name and its degree. Seven is how many degrees of
-one thing people tell apart when they have to name them (Miller 1956, "The magical number seven", Psychol. Rev. 63, 81:
-about 2.6 bits for one dimension). The direct way is cut down as well, to so many bits for each number that it hands on.
+Words are grades of what the world knows of a thing: thirds in `1 word` and `3 words`, fifths in a sentence of eight,
+and sevenths of everything in `64 tokens`, two tokens for each trait, its name and its degree. Seven is how many
+degrees of one thing people tell apart when they have to name them (Miller 1956, "The magical number seven", Psychol.
+Rev. 63, 81: about 2.6 bits for one dimension). The direct way is cut down as well, to so many bits for each number
+that it hands on.
 
 Bits are sums of the entropies of the tokens over the training examples: the mean length of a message whose tokens are
 coded one by one by the best code.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # Name, how many traits are told, in how many degrees.
 BANDWIDTHS = (("1 word", 1, 3), ("3 words", 3, 3), ("sentence", 8, 5), ("64 tokens", 32, 7))
-NUMBER_BITS = (1, 2, 3, 4)  # for each number of the direct way
+NUMBER_BITS = (1, 2, 3)  # for each number of the direct way
 FOLDS = 5
 MOST_SEARCHED = 1200  # examples on which a map's settings are chosen
 GAMMAS, RIDGES = (0.1, 0.3, 1.0), (1e-3, 1e-2, 1e-1, 1.0)
@@ -130,7 +131,7 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """Which traits are told, in how many degrees: `edges[k]` between the degrees of trait `told[k]`; None for classes."""
+    """Which traits are told, in how many degrees: `edges[k]` between those of trait `told[k]`; None for classes."""
 
     told: tuple[int, ...]
     edges: tuple[Float[np.ndarray, " cuts"] | None, ...]
@@ -220,7 +221,7 @@ def _read(labels: Float[np.ndarray, "m labels"], traits: Sequence[Trait]) -> lis
 
 @dataclass(frozen=True, eq=False)
 class Speaker:
-    """What is read in looks: of the training examples by maps that were fitted without them, and of those asked about."""
+    """What is read in looks: of training examples by maps that were fitted without them, and of those asked about."""
 
     train: list[Float[np.ndarray, " n"]]
     test: list[Float[np.ndarray, " m"]]
@@ -233,9 +234,7 @@ class Speaker:
         return Speaker(_read(crossed(whole, train, labels), train.traits), _read(whole(test.features), train.traits))
 
 
-def crossed(
-    whole: Map, train: Examples, values: Float[np.ndarray, "n numbers"]
-) -> Float[np.ndarray, "n numbers"]:
+def crossed(whole: Map, train: Examples, values: Float[np.ndarray, "n numbers"]) -> Float[np.ndarray, "n numbers"]:
     """What a map says of the training examples when it was fitted without them: in `FOLDS` parts, split by object."""
     part = np.unique(np.array(train.objects), return_inverse=True)[1] % FOLDS
     out = np.repeat(values.mean(axis=0, keepdims=True), len(values), axis=0)
@@ -300,22 +299,21 @@ def _cut(
 
 # --- what survives ---------------------------------------------------------------------------------------------------
 
+# Of a row: a statistic of drawn examples, as `metrics.bootstrap` takes it.
+Score: TypeAlias = Callable[[Row], Callable[[np.ndarray], float]]
+
 
 def measured(
-    answers: Sequence[Row], objects: Sequence[str], scores: Mapping[str, Callable[[Row], Callable[[np.ndarray], float]]],
-    seed: int = 0, resamples: int = 300,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """For each row its bits and each score with its interval, and the direct way's lead over it, paired.
-
-    A score of a row is a function of the drawn examples (see `metrics.bootstrap`).
-    """
+    answers: Sequence[Row], objects: Sequence[str], scores: Mapping[str, Score], seed: int = 0, resamples: int = 300
+) -> list[dict[str, Any]]:
+    """For each row its bits and each score with its interval, and the direct way's lead over it, paired."""
     names = np.array(objects)
     whole = {key: make(next(r for r in answers if (r.way, r.bandwidth) == ("direct", "whole")))
              for key, make in scores.items()}  # fmt: skip
     out = []
     for row in answers:
-        told: dict[str, Any] = {"way": row.way, "bandwidth": row.bandwidth,
-                                "bits": row.bits if math.isfinite(row.bits) else None, "told": list(row.told)}  # fmt: skip
+        bits = row.bits if math.isfinite(row.bits) else None
+        told: dict[str, Any] = {"way": row.way, "bandwidth": row.bandwidth, "bits": bits, "told": list(row.told)}
         for key, make in scores.items():
             score = make(row)
             told[key] = bootstrap(names, score, seed=seed, resamples=resamples).record()
@@ -328,7 +326,7 @@ def measured(
     return out
 
 
-def correlation(test: Examples) -> Callable[[Row], Callable[[np.ndarray], float]]:
+def correlation(test: Examples) -> Score:
     """The mean rank correlation of the numbers that are handed to the decoder with the true ones."""
 
     def of(row: Row) -> Callable[[np.ndarray], float]:

@@ -1,7 +1,7 @@
 """The worlds in which `evaluate words` asks what words lose: nameless birds, laws within a kind, strikes.
 
-Of each: what eyes see of a thing, what can be said of it, which numbers decide its sound, the decoder that makes it, and
-the judges. Birds are judged by `metrics.song`, laws by `hear_laws.laws`, strikes by rank correlation of the numbers.
+Of each: what eyes see of a thing, what can be said of it, which numbers decide its sound, the decoder that makes it,
+and the judges. Birds are judged by `metrics.song`, laws by `hear_laws.kept`, strikes by the rank correlation of their numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..train.knock_data import World, read_world
 from ..worlds import bird_laws, bird_songs, noises
 from . import hear_laws, words
 from .hear_laws import Source
-from .words import Examples, Row, Trait
+from .words import Examples, Row, Score, Trait
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -40,17 +40,16 @@ LEAST = 0.002  # of the picture that a thing must be, to be looked at
 AT_ONCE = 32
 
 Tell = Callable[[str], None]
-Scores = Mapping[str, Callable[[Row], Callable[[np.ndarray], float]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A world as it is asked about: examples to learn from and held-out ones, and what is measured of a row's answers."""
+    """A world as it is asked about: examples to learn from, held-out ones, and what is measured of a row's answers."""
 
     name: str
     train: Examples
     test: Examples
-    scores: Scores
+    scores: Mapping[str, Score]
 
 
 def answer(asked: Asked, seed: int) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def cut_out(image: Image, region: Region) -> tuple[Image, Float[np.ndarray, "sid
 
 
 def birds(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, tell: Tell) -> Asked:
-    """`folder` has train/ and test/ of `synesthesia world birds`; at most so many birds of train, and so many judged."""
+    """`folder` has train/ and test/ of `synesthesia world birds`; at most so many birds are learned from and judged."""
     train = _birds(eyes, folder / "train", "train", most)
     tell(f"{len(train)} birds looked at")
     test = _first(_birds(eyes, folder / "test", "test", 4 * judged), judged)
@@ -199,7 +198,10 @@ def _sung(target: Float[np.ndarray, " voice"], seed: int, number: int) -> Float[
 
 
 def identified(
-    made: Float[np.ndarray, "n names"], own: Float[np.ndarray, "n names"], spread: Float[np.ndarray, " names"], seed: int
+    made: Float[np.ndarray, "n names"],
+    own: Float[np.ndarray, "n names"],
+    spread: Float[np.ndarray, " names"],
+    seed: int,
 ) -> Float[np.ndarray, " n"]:
     """Of each: in which share of draws its own song is nearer to what was made than those of `AMONG` − 1 others."""
     rng, right = np.random.default_rng([seed, 31]), np.zeros(len(made))
@@ -208,8 +210,8 @@ def identified(
         gaps = judge.distance(made[k], own, spread)
         for _ in range(DRAWS):
             others = rng.choice(np.delete(np.arange(len(made)), k), among - 1, replace=False)
-            right[k] += float(gaps[k] < gaps[others].min()) / DRAWS
-    return right
+            right[k] += float(gaps[k] < gaps[others].min())
+    return right / DRAWS
 
 
 def _correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
@@ -274,7 +276,7 @@ def _spans(kind: str) -> list[tuple[str, tuple[float, float]]]:
 
 
 def _shares(source: Source) -> list[float]:
-    """Where the kind's first and second parameter and the distance lie in their ranges; the middle where there is none."""
+    """Where the kind's first and second parameter and the distance lie in their ranges; the middle for none."""
     *own, (_, away) = [
         (name, math.log(source.seen[name or "distance_m"] / low) / math.log(high / low) if high > low else 0.5)
         for name, (low, high) in _spans(source.kind)
@@ -301,7 +303,8 @@ def strikes(model: Knock, folder: Path, most: int, judged: int, tell: Tell) -> A
     """`folder` has train/ and test/ of `synesthesia world knock`; of test the split of unseen objects is taken."""
     worlds = [read_world(folder / split) for split in ("train", "test")]
     classes = {
-        name: sorted({str(t[name]) for w in worlds for t in w.truth}) for name in ("family", "material", "coating", "support")
+        name: sorted({str(t[name]) for w in worlds for t in w.truth})
+        for name in ("family", "material", "coating", "support")
     }
     known, asked = (
         _strikes(model, w, classes, split, n)
@@ -330,15 +333,15 @@ def _strikes(model: Knock, world: World, classes: Mapping[str, list[str]], split
 def _clicked(seen: Any, point: np.ndarray) -> Float[np.ndarray, " width"]:
     """What the eyes see of the whole, and where it is struck."""
     parts = [seen.pooled]
-    for values in seen.maps[1:]:
-        rows, columns = values.shape[:2] if values.shape[-1] >= values.shape[0] else values.shape[1:]
+    for values in seen.maps[1:]:  # (width, rows, columns)
+        rows, columns = values.shape[1:]
         x, y = min(int(point[0] * columns), columns - 1), min(int(point[1] * rows), rows - 1)
-        parts.append(values[y, x].numpy())
+        parts.append(values[:, y, x].numpy())
     return np.concatenate(parts)
 
 
 def struck(world: World, i: int) -> Float[np.ndarray, " strike"]:
-    """`STRIKE`: natural logarithms of the lowest line's Hz and of its T60, of the mean Hz by energy, and of the level."""
+    """`STRIKE`: natural logarithms of the lowest line's Hz and of its T60, the mean Hz by energy, the level."""
     f, loss, gain = world.log_frequency[i], world.log_loss[i], world.log_gain[i, 0]
     known = np.isfinite(f) & np.isfinite(loss) & np.isfinite(gain)
     f, t60 = f[known].astype(float), math.log(2.2) - loss[known] - f[known]

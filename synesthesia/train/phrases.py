@@ -1,4 +1,4 @@
-"""The phrases that `describe` learns from: written by us, no corpus. What things are called, and how one speaks of them.
+"""The phrases that `describe` learns from, written by us: what things are called, and how one speaks of them.
 
 A phrase is a template around a noun, of a kind of `data.KINDS` or of a finer name that a photo's class gives it, and
 for drawn places around what is known of them: how large, how strong, how far. Nouns and templates of which the second
@@ -47,12 +47,12 @@ WORDS: Mapping[str, Words] = {
                    "falling, pattering, dripping"),
     "thunder": _words("thunder, thunderstorm, lightning, thunderclap", "thunder storm, lightning strike, thunders",
                       "rumbling, rolling, striking"),
-    "wind": _words("wind, rustling leaves, windy trees, rustle, trees in the wind", "windy weather, winds, leaves rustle",
-                   "blowing, howling, rustling"),
+    "wind": _words("wind, rustling leaves, windy trees, rustle, trees in the wind",
+                   "windy weather, winds, leaves rustle", "blowing, howling, rustling"),
     "fire": _words("fire, flames, campfire, burning wood, torch, crackling logs", "camp fire, flame, wood fire",
                    "burning, crackling, hissing"),
-    "songbird": _words("songbird, bird, birdsong, small bird, finch, sparrow, robin, warbler", "song bird, birds, bird song",
-                       "singing, chirping, twittering"),
+    "songbird": _words("songbird, bird, birdsong, small bird, finch, sparrow, robin, warbler",
+                       "song bird, birds, bird song", "singing, chirping, twittering"),
     "gull": _words("gull, seagull, sea bird, albatross", "gulls, sea gull", "crying, screeching"),
     "owl": _words("owl, barn owl, tawny owl, night bird", "owls, horned owl", "hooting"),
     "duck": _words("duck, goose, drake, duckling, mallard, swan", "ducks, wild duck, swans", "quacking, honking"),
@@ -64,10 +64,12 @@ WORDS: Mapping[str, Words] = {
                   "meowing, purring, mewing"),
     "cow": _words("cow, cattle, bull, ox, calf, buffalo", "cows, oxen, bulls", "mooing, lowing"),
     "sheep": _words("sheep, lamb, ram, goat, ewe", "lambs, mountain sheep, goats", "bleating, baaing"),
-    "horse": _words("horse, pony, mare, stallion, foal", "horses, ponies, race horse", "neighing, galloping, whinnying"),
+    "horse": _words("horse, pony, mare, stallion, foal", "horses, ponies, race horse",
+                    "neighing, galloping, whinnying"),
     "pig": _words("pig, hog, boar, swine, piglet, sow", "pigs, wild boar, piglets", "grunting, oinking, squealing"),
     "frog": _words("frog, toad, bullfrog, tree frog", "frogs, toads, bull frog", "croaking, ribbiting"),
-    "cricket": _words("cricket, grasshopper, cicada, insect", "crickets, cicadas, grasshoppers", "chirring, stridulating"),
+    "cricket": _words("cricket, grasshopper, cicada, insect", "crickets, cicadas, grasshoppers",
+                      "chirring, stridulating"),
     "bee": _words("bee, fly, wasp, bumblebee, mosquito, housefly", "bees, honey bee, flies", "buzzing, humming"),
     "car": _words("car, automobile, truck, bus, van, taxi, road traffic, vehicle", "cars, trucks, motor car",
                   "driving past, honking, passing by"),
@@ -95,7 +97,8 @@ WORDS: Mapping[str, Words] = {
                    "creaking, slamming, opening, closing"),
     "footsteps": _words("footsteps, steps, shoe, boots, walking feet, sandal", "foot steps, shoes, boot",
                         "walking, running"),
-    "crowd": _words("crowd, people, voices, restaurant full of people, audience, chatter", "crowds, many people, chattering",
+    "crowd": _words("crowd, people, voices, restaurant full of people, audience, chatter",
+                    "crowds, many people, chattering",
                     "talking, cheering, shouting"),
     "glass": _words("glass, bottle, wine glass, goblet, glass jar", "glasses, bottles, glass bottle",
                     "clinking, breaking, shattering"),
@@ -104,12 +107,14 @@ WORDS: Mapping[str, Words] = {
     "guitar": _words("guitar, acoustic guitar, electric guitar, banjo, strings", "guitars, guitarist, steel guitar",
                      "strumming, playing chords"),
     "violin": _words("violin, fiddle, cello, viola, bowed strings", "violins, violinist, cellos", "being bowed"),
-    "flute": _words("flute, clarinet, oboe, panpipe, woodwind, recorder", "flutes, clarinets, pan pipes", "being blown"),
+    "flute": _words("flute, clarinet, oboe, panpipe, woodwind, recorder", "flutes, clarinets, pan pipes",
+                    "being blown"),
     "saxophone": _words("saxophone, sax, trumpet, trombone, horn, brass instrument", "saxophones, trumpets, brass",
                         "blaring"),
     "piano": _words("piano, grand piano, pianoforte, upright piano, keys of a piano", "pianos, pianist, piano keys",
                     "being played"),
-    SILENT_KIND: _words("nothing that sounds, furniture, fruit, a silent thing, food, chair, sofa", "silence, chairs, fruits"),
+    SILENT_KIND: _words("nothing that sounds, furniture, fruit, a silent thing, food, chair, sofa",
+                        "silence, chairs, fruits"),
 }  # fmt: skip
 
 # {n}: the noun.

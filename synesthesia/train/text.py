@@ -1,5 +1,5 @@
-"""How `describe/tiny` is trained: after and apart. A locator is frozen, what it sees and hears is kept once, and phrases
-learn to stand where the pictures and sounds that they are true of stand.
+"""How `describe/tiny` is trained: after and apart. A locator is frozen, what it sees and hears is kept once, and
+phrases learn to stand where the pictures and sounds that they are true of stand.
 
 Real photos and recordings come from the shards of `synesthesia data pack`, paired with phrases by kind; drawn places
 from those of `synesthesia world scenes`, of which is known what is where, how large and how far.
@@ -23,7 +23,6 @@ from .. import hub, shards
 from ..bridges.grounding import Locator, Places, Truth
 from ..bridges.naming import Naming
 from ..encoders.text import TextConfig
-from ..media import resample
 from ..senses import Image, InputError, Sound
 from .loop import LoopConfig, fit
 from .phrases import DEGREES, WORDS, Meaning, Thing, degrees, finer, misspelt, phrase
@@ -372,12 +371,12 @@ def card(run: TextRun, locator: str) -> hub.Card:
     return hub.Card(
         "describe/tiny",
         "research use only",
-        f"Phrases in the space in which {locator} sees and hears: what a photo, a place in it or a sound is called, and "
-        "where in a photo a phrase is. Trained after and apart; nothing that makes sound of pictures knows it.",
-        "Phrases of our own (`synesthesia/train/phrases.py`), held against the photos and recordings of the split train "
-        "of the starter table, paired by kind, and drawn scenes of our own, of which more is known. Photos and "
+        f"Phrases in the space in which {locator} sees and hears: what a photo, a place in it or a sound is called, "
+        "and where in a photo a phrase is. Trained after and apart; nothing that makes sound of pictures knows it.",
+        "Phrases of our own (`synesthesia/train/phrases.py`), held against the photos and recordings of the split "
+        "train of the starter table, paired by kind, and drawn scenes of our own, of which more is known. Photos and "
         "recordings are partly of the tier research. The encoder of phrases has read no corpus.",
-        f"`runs/describe_tiny.sh`: {run.steps} steps from nothing, minutes on one CPU core; the locator stays as it was.",
-        "It knows the words it was taught, some 42 kinds of things and their synonyms in English, and what is spelt like "
-        "them. It names no better than its locator sees and hears.",
+        f"`runs/describe_tiny.sh`: {run.steps} steps from nothing, minutes on one CPU core; its locator stays as it is.",
+        "It knows the words that it was taught, some 42 kinds of things and their synonyms in English, and what is "
+        "spelt like them. It names no better than its locator sees and hears.",
     )
