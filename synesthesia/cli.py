@@ -739,8 +739,9 @@ def evaluate_words(
     birds: Path | None = None,
     scenes: Path | None = None,
     knock: Path | None = None,
+    picture: Path | None = None,
     most: int = 2400,
-    judged: int = 120,
+    judged: int = 96,
     model: str = "locate/tiny",
     striker: str = "knock/tiny",
     seed: int = 0,
@@ -752,8 +753,9 @@ def evaluate_words(
         birds: A folder with train/ and test/ of `synesthesia world birds`.
         scenes: A folder with train/ and test/ of `synesthesia world scenes`.
         knock: A folder with train/ and test/ of `synesthesia world knock`.
+        picture: Also draw the curves to this PNG.
         most: At most so many things to learn from (of scenes, a sixth as many of each kind).
-        judged: At most so many held-out birds and, of each kind, a sixth as many sources; of strikes twice as many.
+        judged: At most so many held-out birds; of each kind of source a sixth as many; of strikes four times as many.
         model: The locator whose eyes look at birds and scenes: a name, a folder, or hf:user/repo@commit.
         striker: The model of knock whose eyes look at what is struck.
         seed: The same seed draws the same sounds and resamples.
@@ -767,7 +769,8 @@ def evaluate_words(
         raise InputError(f"At least 20 things to learn from and 10 to ask about are needed, not {most} and {judged}.")
     if birds is None and scenes is None and knock is None:
         raise InputError("Give at least one world: --birds, --scenes or --knock, a folder with train/ and test/.")
-    media.check_writable(output)
+    for path in (output, *([] if picture is None else [picture])):
+        media.check_writable(path)
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -780,9 +783,11 @@ def evaluate_words(
         if scenes is not None:
             asked.append(lambda: worlds.laws(eyes, scenes, most // 6, max(8, judged // 6), seed, tell))
     if knock is not None:
-        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 2 * judged, tell))
+        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, tell))
     parts = [worlds.answer(one(), seed) for one in asked]
     media.write_bytes(output, json_format.dumps({"seed": seed, "worlds": parts}, indent=1).encode())
+    if picture is not None:
+        media.write_image(picture, room.drawn(parts))
     print("\n\n".join(room.table(part) for part in parts))
     return 0
 
@@ -951,9 +956,10 @@ def train_text(
         text: A text tower of CLIP or CLAP instead of our own: a folder or hf:user/repo@commit (extra `hub`).
         steps: How many steps.
     """
+    from .encoders.text import TextConfig
     from .train import text as room
 
-    run = room.TextRun(steps=steps, **({} if text is None else {"text": text}))
+    run = room.TextRun(steps=steps, text=text or TextConfig())
     print(room.train(shards, output, locator=locator, scenes=scenes, run=run))
     return 0
 

@@ -133,10 +133,26 @@ def test_the_lead_is_paired_and_has_its_interval() -> None:
     lead = first["kept, direct's lead"]
     assert lead["value"] == pytest.approx(direct["kept"]["value"] - first["kept"]["value"])
     assert 0 < lead["low"] < lead["value"] < lead["high"]
-    text = words.table({"name": "toy", "train": 200, "test": 120, "rows": told})
+    part = {"name": "toy", "train": 200, "test": 120, "rows": told}
+    text = words.table(part)
     assert len([line for line in text.splitlines() if line.startswith("| ")]) == 1 + len(found)
     assert "direct" in text.lower()
+    assert words.drawn([part, part]).width == 1600
     json.dumps(told, allow_nan=False)
+
+
+def test_the_curves_are_drawn_where_they_are() -> None:
+    from synesthesia.picture import ACCENT, draw_bandwidth
+
+    def height(value: float, bits: float) -> float:
+        pixels = draw_bandwidth([("toy", [("direct", [(bits, value, value, value), (40.0, 0.5, 0.5, 0.5)])])]).pixels
+        rows, columns = np.nonzero((pixels[:480] == ACCENT).all(-1))
+        return float(rows[columns < columns.min() + 8].mean())
+
+    low, high = height(0.1, 5), height(0.9, 5)
+    assert low - high == pytest.approx(0.8 * (560 - 70 - 2 * 40 - 34), abs=4)
+    whole = draw_bandwidth([("toy", [("direct", [(math.inf, 0.5, 0.4, 0.6)])])]).pixels
+    assert (whole == ACCENT).all(-1).sum(1).max() > 400, "what is not cut down is a level line"
 
 
 # --- worlds ----------------------------------------------------------------------------------------------------------

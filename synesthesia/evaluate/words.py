@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..metrics import bootstrap, spearman
+from ..picture import draw_bandwidth
+from ..senses import Image
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -337,6 +339,21 @@ def correlation(test: Examples) -> Score:
         return score
 
     return of
+
+
+def drawn(parts: Sequence[Mapping[str, Any]]) -> Image:
+    """The first score of each world against the bits, a curve for each way."""
+    names = {"direct": "direct", "words": "through words", "told": "words of the truth", "truth": "the truth"}
+    panels = []
+    for part in parts:
+        key = next(k for k, v in part["rows"][0].items() if isinstance(v, dict))
+        curves = [
+            (name, [(math.inf if r["bits"] is None else r["bits"], *(r[key][e] for e in ("value", "low", "high")))
+                    for r in part["rows"] if r["way"] == way])
+            for way, name in names.items()
+        ]  # fmt: skip
+        panels.append((f"{part['name']}: {key}", curves))
+    return draw_bandwidth(panels)
 
 
 def table(part: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The worlds in which `evaluate words` asks what words lose: nameless birds, laws within a kind, strikes.
 
 Of each: what eyes see of a thing, what can be said of it, which numbers decide its sound, the decoder that makes it,
-and the judges. Birds are judged by `metrics.song`, laws by `hear_laws.kept`, strikes by the rank correlation of their numbers.
+and the judges. Birds are judged by `metrics.song`, laws by `hear_laws.kept`, strikes by the rank correlation of their
+numbers.
 """
 
 from __future__ import annotations
@@ -104,12 +105,11 @@ def cut_out(image: Image, region: Region) -> tuple[Image, Float[np.ndarray, "sid
     middle = np.array([(rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2])
     side = max(8, math.ceil(MARGIN * max(rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0])))
     top, left = np.round(middle - side / 2).astype(int)
-    at = np.ix_(
-        np.clip(np.arange(top, top + side), 0, image.height - 1),
-        np.clip(np.arange(left, left + side), 0, image.width - 1),
-    )
-    small = Pil.fromarray(np.ascontiguousarray(image.pixels[at])).resize((LOOK, LOOK), Pil.Resampling.BICUBIC)
-    return Image(np.asarray(small)), np.ascontiguousarray(mask[at])
+    down = np.clip(np.arange(top, top + side), 0, image.height - 1)
+    along = np.clip(np.arange(left, left + side), 0, image.width - 1)
+    pixels = np.ascontiguousarray(image.pixels[down][:, along])
+    small = Pil.fromarray(pixels).resize((LOOK, LOOK), Pil.Resampling.BICUBIC)
+    return Image(np.asarray(small)), np.ascontiguousarray(mask[down][:, along])
 
 
 # --- birds -----------------------------------------------------------------------------------------------------------

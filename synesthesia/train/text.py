@@ -376,7 +376,7 @@ def card(run: TextRun, locator: str) -> hub.Card:
         "Phrases of our own (`synesthesia/train/phrases.py`), held against the photos and recordings of the split "
         "train of the starter table, paired by kind, and drawn scenes of our own, of which more is known. Photos and "
         "recordings are partly of the tier research. The encoder of phrases has read no corpus.",
-        f"`runs/describe_tiny.sh`: {run.steps} steps from nothing, minutes on one CPU core; its locator stays as it is.",
+        f"`runs/describe_tiny.sh`: {run.steps} steps from nothing, minutes on one CPU core; the locator stays.",
         "It knows the words that it was taught, some 42 kinds of things and their synonyms in English, and what is "
         "spelt like them. It names no better than its locator sees and hears.",
     )
