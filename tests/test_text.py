@@ -423,7 +423,7 @@ def test_phrases_learn_where_pictures_and_sounds_stand(locator: Locator, tmp_pat
     before = {k: v.clone() for k, v in locator.state_dict().items()}
     torch.manual_seed(0)
     model = Naming.for_grounding(locator.grounding, SMALL)
-    run = training.TextRun(steps=110, pictures=9, sounds=9)
+    run = training.TextRun(steps=150, pictures=9, sounds=9)
     student = training.Student(model, locator, lessons(locator), run)
     training.fit(student, student.loss, training.LoopConfig(run.steps, 5e-3, warmup=5, ema=0.9), tmp_path)
     assert all(torch.equal(v, before[k]) for k, v in locator.state_dict().items())
