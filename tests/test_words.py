@@ -155,6 +155,16 @@ def test_the_curves_are_drawn_where_they_are() -> None:
     assert (whole == ACCENT).all(-1).sum(1).max() > 400, "what is not cut down is a level line"
 
 
+def test_a_choice_is_cut_to_what_is_chosen() -> None:
+    rng = np.random.default_rng(0)
+    known = np.concatenate([np.eye(4)[rng.permutation(np.arange(400) % 4)], rng.random((400, 2))], axis=1)
+    blurred = known + np.concatenate([rng.normal(0, 0.1, (400, 4)), np.zeros((400, 2))], axis=1)
+    bits, out = words._cut(known, blurred, 3, kinds=4)
+    assert bits == pytest.approx(2 + 3 + 3, abs=0.01)
+    np.testing.assert_array_equal(out[:, :4], known[:, :4])
+    assert np.abs(out[:, 4:] - known[:, 4:]).max() < 0.1
+
+
 # --- worlds ----------------------------------------------------------------------------------------------------------
 
 

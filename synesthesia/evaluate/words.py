@@ -55,12 +55,14 @@ class Examples:
     """Things that were looked at: what the eyes see, what can be said of each, and what decides its sound.
 
     `objects` names what examples have in common that makes them one to the bootstrap (a species, a scene, a shape).
+    The first `kinds` of the targets, if any, are one choice: a one among zeros.
     """
 
     features: Float[np.ndarray, "n width"]
     traits: tuple[Trait, ...]
     targets: Float[np.ndarray, "n numbers"]
     objects: tuple[str, ...]
+    kinds: int = 0
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -268,7 +270,7 @@ def rows(train: Examples, test: Examples, seed: int = 0) -> list[Row]:
     """
     mapped = Map.fit(train.features, train.targets, seed)
     direct, known = mapped(test.features), crossed(mapped, train, train.targets)
-    out = [Row("direct", f"{bits} bits a number", *_cut(known, direct, bits)) for bits in NUMBER_BITS]
+    out = [Row("direct", f"{bits} bits a number", *_cut(known, direct, bits, train.kinds)) for bits in NUMBER_BITS]
     out.append(Row("direct", "whole", math.inf, direct))
     speaker = Speaker.of(train, test, seed)
     true = [t.values for t in train.traits], [t.values for t in test.traits]
@@ -286,11 +288,17 @@ def rows(train: Examples, test: Examples, seed: int = 0) -> list[Row]:
 
 
 def _cut(
-    known: Float[np.ndarray, "n k"], values: Float[np.ndarray, "m k"], bits: int
+    known: Float[np.ndarray, "n k"], values: Float[np.ndarray, "m k"], bits: int, kinds: int = 0
 ) -> tuple[float, Float[np.ndarray, "m k"]]:
-    """Each number in 2^bits steps that are equally frequent in what is known, told as their means; and the bits."""
+    """Each number in 2^bits steps that are equally frequent in what is known, told as their means; and the bits.
+
+    Of the first `kinds` columns only the largest is told.
+    """
     steps, out = [], np.empty_like(values)
-    for k in range(values.shape[1]):
+    if kinds:
+        steps.append(known[:, :kinds].argmax(axis=1))
+        out[:, :kinds] = np.eye(kinds)[values[:, :kinds].argmax(axis=1)]
+    for k in range(kinds, values.shape[1]):
         edges = np.quantile(known[:, k], np.arange(1, 2**bits) / 2**bits)
         steps.append(np.searchsorted(edges, known[:, k], side="right"))
         middles = np.array([known[steps[-1] == w, k].mean() if (steps[-1] == w).any() else edges[min(w, len(edges) - 1)]

@@ -267,7 +267,7 @@ def _sources(eyes: PatchEncoder, sources: Sequence[Source]) -> Examples:
     traits = (Trait("kind", kinds, len(noises.KINDS)),
               *(Trait(name, shares[:, k]) for k, name in enumerate(("first", "second", "distance"))))  # fmt: skip
     targets = np.concatenate([np.eye(len(noises.KINDS))[kinds.astype(int)], shares], axis=1)
-    return Examples(features, traits, targets, tuple(s.scene for s in sources))
+    return Examples(features, traits, targets, tuple(s.scene for s in sources), len(noises.KINDS))
 
 
 def _spans(kind: str) -> list[tuple[str, tuple[float, float]]]:

@@ -47,7 +47,7 @@ AT_ONCE = 16
 class TextRun:
     """A run. A step has `pictures` and `sounds`, and as many phrases for each."""
 
-    steps: int = 1500
+    steps: int = 1300
     lr: float = 2e-3
     pictures: int = 48
     sounds: int = 48
@@ -362,7 +362,7 @@ def train(
     print(f"{len(lessons.views[0].things)} photos, {len(lessons.takes[0].things)} pieces of recordings")
     naming = Naming.for_grounding(model.grounding, run.text)
     student = Student(naming, model, lessons, run)
-    fit(student, student.loss, LoopConfig(run.steps, run.lr, seed=run.seed, ema=0.99), out / "text")
+    fit(student, student.loss, LoopConfig(run.steps, run.lr, warmup=50, seed=run.seed, ema=0.99), out / "text")
     return naming.eval().save(out / "final", card(run, locator))
 
 
