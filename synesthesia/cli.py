@@ -741,7 +741,7 @@ def evaluate_words(
     knock: Path | None = None,
     picture: Path | None = None,
     most: int = 2400,
-    judged: int = 96,
+    judged: int = 60,
     model: str = "locate/tiny",
     striker: str = "knock/tiny",
     seed: int = 0,
@@ -755,7 +755,7 @@ def evaluate_words(
         knock: A folder with train/ and test/ of `synesthesia world knock`.
         picture: Also draw the curves to this PNG.
         most: At most so many things to learn from (of scenes, a sixth as many of each kind).
-        judged: At most so many held-out birds; of each kind of source a third as many; of strikes four times as many.
+        judged: At most so many held-out birds; of sources 32 of a kind at most; of strikes four times as many.
         model: The locator whose eyes look at birds and scenes: a name, a folder, or hf:user/repo@commit.
         striker: The model of knock whose eyes look at what is struck.
         seed: The same seed draws the same sounds and resamples.
@@ -781,7 +781,7 @@ def evaluate_words(
         if birds is not None:
             asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, tell))
         if scenes is not None:
-            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, max(8, judged // 3), seed, tell))
+            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, min(judged, worlds.MOST_SOURCES), seed, tell))
     if knock is not None:
         asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, tell))
     parts = [worlds.answer(one(), seed) for one in asked]

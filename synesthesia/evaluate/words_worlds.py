@@ -37,6 +37,7 @@ DRAWS = 20  # sets of others for each bird
 SECONDS = 4.0
 LOOK = 160  # pixels of the second look at a thing
 MARGIN = 1.3  # of the square that is cut out, around the thing's own
+MOST_SOURCES = 32  # of a kind that are asked about
 LEAST = 0.002  # of the picture that a thing must be, to be looked at
 AT_ONCE = 32
 
