@@ -6,6 +6,7 @@ import re
 from importlib import resources
 
 _IMPORT = re.compile(r'^import\s[^;]*?from "\./(\w+)\.js";\n', re.MULTILINE)
+_EXPORTED = re.compile(r"^export (?=async |class |const |function )", re.MULTILINE)
 _REEXPORT = re.compile(r'^export \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
@@ -33,7 +34,7 @@ def script(*names: str) -> str:
         done.append(name)
         text = read(f"{name}.js")
         before = [part for found in (*_IMPORT.findall(text), *_REEXPORT.findall(text)) for part in visit(found)]
-        own = re.sub(r"^export (?=async |class |const |function )", "", _REEXPORT.sub("", _IMPORT.sub("", text)), flags=re.M)
+        own = _EXPORTED.sub("", _REEXPORT.sub("", _IMPORT.sub("", text)))
         return [*before, own]
 
     return "\n".join(part for name in names for part in visit(name))

@@ -60,14 +60,16 @@ def page(system: verbs.System, photo: verbs.Photo, title: str, seed: int = 0) ->
     }
     text = _filled("page", title, assets.style("synesthesia", "page"), assets.script("page"), data)
     if len(text) > MAX_BYTES:
-        raise InputError(f"The page of {title} would have {len(text) / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are made.")
+        size = len(text) / 2**20
+        raise InputError(f"The page of {title} would have {size:.0f} MB; at most {MAX_BYTES >> 20} are made.")
     return text
 
 
 def index(pages: Sequence[tuple[str, str, Image]]) -> str:
     """A page with a link to each of `pages`: file name, title, picture."""
     links = "\n".join(
-        f'<li><a href="{html.escape(name)}"><img src="{_jpeg(image, 480)}" alt=""><span>{html.escape(title)}</span></a></li>'
+        f'<li><a href="{html.escape(name)}"><img src="{_jpeg(image, 480)}" alt="">'
+        f"<span>{html.escape(title)}</span></a></li>"
         for name, title, image in pages
     )
     script = assets.script("gallery")
@@ -76,8 +78,8 @@ def index(pages: Sequence[tuple[str, str, Image]]) -> str:
 
 def told(physics: Any) -> list[dict[str, Any]]:
     """What the model thinks was struck, click by click, as the browser's `strike.js` takes it (`Physics` there)."""
-    one = ("wave_speed", "density", "loss", "loss_slope", "rest_loss", "rest_slope", "size_m", "wall_m", "fill", "hollow",
-           "log_f1_std")  # fmt: skip
+    one = ("wave_speed", "density", "loss", "loss_slope", "rest_loss", "rest_slope", "size_m", "wall_m", "fill",
+           "hollow", "log_f1_std")  # fmt: skip
     rows = ("noise", "shape_frequency", "extra_loss", "gain", "support_probs", "code_probs", "normal")
     return [
         {name: _nine(getattr(physics, name)[i]) for name in one}
@@ -96,7 +98,8 @@ def ears_table() -> dict[str, Any]:
     scale = float(np.abs(left).max()) / 32767
     delays = ears.delays[::_EAR_ROWS, :-1:_EAR_COLUMNS, 0]
     return {
-        "rate": ears.rate, "elevations": left.shape[0], "azimuths": left.shape[1], "taps": left.shape[2], "scale": scale,
+        "rate": ears.rate, "elevations": left.shape[0], "azimuths": left.shape[1], "taps": left.shape[2],
+        "scale": scale,
         "responses": _base64(np.round(left / scale).astype("<i2").tobytes()),
         "delays": _base64(delays.astype("<f4").tobytes()),
     }  # fmt: skip
