@@ -13,13 +13,16 @@ import json
 import string
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import hub, media, verbs
 from ..senses import Image, InputError, Sound
 from . import assets
+
+if TYPE_CHECKING:
+    from ..bridges.stage import Stage
 
 MAX_BYTES = 15 * 2**20  # of a page
 GRID = 12  # places to knock on, along each side
@@ -33,26 +36,11 @@ def page(system: verbs.System, photo: verbs.Photo, title: str, seed: int = 0) ->
     """The page of a photo, under a title. The same seed gives the same page. Raises InputError for bad input."""
     stage = system.stage(photo, seed=seed)
     image = stage.scene.image
-    scene = stage.scene
-    sounds = [*(stem.sound for stem in scene.stems), scene.bed]
-    # A file holds nothing beyond full scale.
-    scale = max(1.0, *(float(np.abs(sound.samples).max(initial=0.0)) for sound in sounds))
-    parts = [
-        {"audio": _flac(stem.sound, scale), "gain": scale, "position": list(spot.position), "width": spot.width,
-         "confidence": stem.confidence, "mask": _grid(stem.region.on(MASK, MASK))}
-        for stem, spot in zip(scene.stems, stage.spots, strict=True)
-    ]  # fmt: skip
-    air = stage.place.air
     places = [((i + 0.5) / GRID, (j + 0.5) / GRID) for j in range(GRID) for i in range(GRID)]
     physics = system.knock(image, places, seconds=0.01, seed=seed).physics
     data = {
         "photo": _jpeg(image, LONGEST),
-        "parts": parts,
-        "bed": {"audio": _flac(scene.bed, scale), "gain": scale},
-        "loop": stage.loop,
-        "air": {"celsius": air.celsius, "humidity": air.humidity, "absorbing": air.absorbing},
-        "across": stage.camera.across_deg,
-        "walls": stage.walls,
+        **told_stage(stage),
         "knocks": {"rows": GRID, "columns": GRID, "places": told(physics)},
         "codebook": [[_nine(v) for v in row] for row in physics.prototypes],
         "ears": ears_table(),
@@ -72,6 +60,28 @@ def index(pages: Sequence[tuple[str, str, Image]]) -> str:
     )
     script = assets.script("gallery")
     return _filled("gallery", "Synesthesia", assets.style("synesthesia", "page"), script, None, links=links)
+
+
+def told_stage(stage: Stage) -> dict[str, Any]:
+    """A scene in metres as the browser plays it: its parts' sounds, places and masks, its bed, its air and walls."""
+    scene = stage.scene
+    sounds = [*(stem.sound for stem in scene.stems), scene.bed]
+    # A file holds nothing beyond full scale.
+    scale = max(1.0, *(float(np.abs(sound.samples).max(initial=0.0)) for sound in sounds))
+    parts = [
+        {"audio": _flac(stem.sound, scale), "gain": scale, "position": list(spot.position), "width": spot.width,
+         "confidence": stem.confidence, "mask": _grid(stem.region.on(MASK, MASK))}
+        for stem, spot in zip(scene.stems, stage.spots, strict=True)
+    ]  # fmt: skip
+    air = stage.place.air
+    return {
+        "parts": parts,
+        "bed": {"audio": _flac(scene.bed, scale), "gain": scale},
+        "loop": stage.loop,
+        "air": {"celsius": air.celsius, "humidity": air.humidity, "absorbing": air.absorbing},
+        "across": stage.camera.across_deg,
+        "walls": stage.walls,
+    }
 
 
 def told(physics: Any) -> list[dict[str, Any]]:

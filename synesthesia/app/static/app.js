@@ -1,0 +1,2 @@
+import { Texts } from "./texts.js";
+export function start(element, server) { window.S = { element, server }; }
