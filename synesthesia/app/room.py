@@ -188,6 +188,8 @@ class Room:
                 raise InputError(f"{what} wants an object of settings.")
             work = own[what]
             return self._lanes["long"], desk.Job(user, lambda _: work(request))
+        strike = what == "strike"  # a knock of which the browser makes the sound
+        what = "knock" if strike else what
         tool = self.tools.get(what) if isinstance(what, str) else None
         if tool is None:
             raise InputError(f"There is no verb of that name; there are: {', '.join(self.tools)}.")
@@ -200,26 +202,29 @@ class Room:
         arguments = tool.read(request, photo)  # bad input is told before anything waits
         lane = self._lanes["quick" if what in QUICK else "long"]
         opened = photos[0] if photos else None
-        group, item = self._alike(tool, arguments, request, opened)
+        if strike:
+            arguments |= {"seconds": 0.01, "variations": 1}
+        group, item = self._alike(tool, arguments, opened, strike)
         return lane, desk.Job(user, lambda _: self._run(tool, arguments, request, opened), group, item)
 
     def _alike(
-        self, tool: tools.Tool, arguments: dict[str, Any], request: dict[str, Any], opened: Opened | None
+        self, tool: tools.Tool, arguments: dict[str, Any], opened: Opened | None, strike: bool
     ) -> tuple[Hashable, Any]:
         """Single knocks of one photo that differ in their place alone are of one group."""
         if opened is None or tools.knocks_together(tool, [arguments]) is None:
             return None, None
-        rest = tuple(sorted((k, v) for k, v in arguments.items() if k not in ("at", "photo")))
-        return (tool.name, opened.ticket, rest), (opened, arguments, request)
+        rest = tuple(sorted((name, value) for name, value in arguments.items() if name not in ("at", "photo")))
+        return (opened.ticket, rest, strike), (arguments, strike)
 
     def _knock_together(self, group: Hashable, items: Sequence[Any]) -> list[Any]:
-        system, (opened, arguments, _) = self._systems["quick"], items[0]
-        hit = verbs.knock(system, **{**arguments, "at": [one["at"] for _, one, _ in items]})
+        arguments, strike = items[0]
+        hit = verbs.knock(self._systems["quick"], **{**arguments, "at": [one["at"] for one, _ in items]})
         out = []
-        for click, (_, _, request) in zip(hit, items, strict=True):
-            result = self._result("knock", tools.told(click))
-            opened.made.append(Made("knock", request, {}, result["headline"]))
-            out.append(result | {"codebook": _codebook(click.physics)})
+        for click in hit:
+            told = tools.told(click)
+            if strike:
+                del told["sounds"]
+            out.append({**self._result("knock", told), "codebook": _codebook(click.physics)})
         return out
 
     def _result(self, verb: str, told: Any) -> dict[str, Any]:
@@ -322,7 +327,7 @@ class Room:
     def _pack(self, request: dict[str, Any]) -> Iterator[Any]:
         """Everything that was made of a photo, as a ZIP file: photo, sounds at 48 kHz and 24 bits, scene, settings."""
         opened = self.photo(request.get("photo"))
-        made = list(opened.made)
+        made = [*opened.made, *self._knocks(opened, request.get("knocks", []))]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out:
             out.writestr("photo.png", media.encode_png(opened.image))
@@ -330,7 +335,7 @@ class Room:
             for k, one in enumerate(made, 1):
                 yield {"progress": (k - 1) / (len(made) + 1)}
                 names = []
-                for name, file in self._files(one).items():
+                for name, file in one.files.items():
                     path = f"{k:02d}-{one.verb}-{name}" + (".wav" if isinstance(file, Sound) else ".png")
                     names.append(path)
                     out.writestr(path, _file(file))
@@ -345,16 +350,15 @@ class Room:
             out.writestr("settings.json", json.dumps(settings, indent=1, ensure_ascii=False))
         yield {"zip": tools.base64_of(buffer.getvalue()), "name": f"synesthesia-{opened.name}.zip"}
 
-    def _files(self, made: Made) -> dict[str, Sound | Image]:
-        """What belongs to a result. Knocks sound in the browser, by the same formulas; here the verb strikes again."""
-        if made.verb != "knock" or "knock" not in self.tools:
-            return made.files
-        try:
-            arguments = self.tools["knock"].read(made.request, lambda ticket: self.photo(ticket).image)
-        except InputError:
-            return {}
-        hit = self._systems["long"].knock(**{"seconds": KNOCK_S, **arguments, "rate": tools.RATE})
-        return {f"{k}": sound for k, sound in enumerate(hit.sounds, 1)}
+    def _knocks(self, opened: Opened, requests: Any) -> Iterator[Made]:
+        """Knocks sound in the browser, by the same formulas; for a download the verb itself strikes."""
+        if not isinstance(requests, list) or len(requests) > MADE:
+            raise InputError(f"A download holds up to {MADE} knocks.")
+        for request in requests:
+            arguments = self.tools["knock"].read(request, lambda ticket: self.photo(ticket).image)
+            hit = verbs.knock(self._systems["long"], **{"seconds": KNOCK_S, **arguments, "rate": tools.RATE})
+            files: dict[str, Sound | Image] = {str(k): sound for k, sound in enumerate(hit.sounds, 1)}
+            yield Made("knock", {**request, "photo": opened.sha256}, files, [verbs.headline(d) for d in hit.describe()])
 
 
 def _codebook(physics: Any) -> list[list[float]]:

@@ -181,7 +181,7 @@ def start(
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     blocks.launch(
         server_name=host, server_port=found, share=share, prevent_thread_lock=True, quiet=True, ssr_mode=False,
-        theme=theme, css=assets.style("synesthesia", "app"), footer_links=[], run_history=False, max_threads=64,
+        theme=theme, head=f"<style>{assets.style('synesthesia', 'page', 'app')}</style>", footer_links=[], run_history=False, max_threads=64,
         show_error=True, enable_monitoring=False, state_session_capacity=SESSIONS, max_file_size="1b",
         app_kwargs={"middleware": [Middleware(guard.Guard, hosts=hosts)]},
     )  # fmt: skip
