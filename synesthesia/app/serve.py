@@ -50,6 +50,12 @@ def build(room: Room) -> Any:
     return blocks.queue(max_size=64, default_concurrency_limit=8)
 
 
+def _style() -> str:
+    """The page's style. What Gradio says about buttons and headings is outweighed, by nesting ours in the page."""
+    own = assets.style("synesthesia", "page")
+    return f"{assets.style('synesthesia', 'app')}\n.gradio-container .syn-app {{\n{own}\n{assets.style('appinside')}\n}}"
+
+
 def _page_functions(room: Room) -> list[Callable[[Any], Any]]:
     """What the page can call. Each takes an object and gives {"ok": …} or {"error": a sentence}."""
 
@@ -181,7 +187,7 @@ def start(
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     blocks.launch(
         server_name=host, server_port=found, share=share, prevent_thread_lock=True, quiet=True, ssr_mode=False,
-        theme=theme, head=f"<style>{assets.style('synesthesia', 'page', 'app')}</style>", footer_links=[], run_history=False, max_threads=64,
+        theme=theme, head=f"<style>{_style()}</style>", footer_links=[], run_history=False, max_threads=64,
         show_error=True, enable_monitoring=False, state_session_capacity=SESSIONS, max_file_size="1b",
         app_kwargs={"middleware": [Middleware(guard.Guard, hosts=hosts)]},
     )  # fmt: skip

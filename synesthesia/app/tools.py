@@ -100,8 +100,8 @@ def tools() -> dict[str, Tool]:
     """All verbs that describe their arguments, by name."""
     found = {}
     for name, verb in vars(verbs).items():
-        # Others with a system are parts of a verb, or a verb block by block.
-        if inspect.isfunction(verb) and not name.startswith("_") and "Args:" in (inspect.getdoc(verb) or ""):
+        # Others with a system are parts of a verb, a verb block by block, or a verb on the default system.
+        if inspect.isfunction(verb) and verb.__name__ == name and "Args:" in (inspect.getdoc(verb) or ""):
             parameters = list(inspect.signature(verb).parameters)
             if parameters[:1] == ["system"]:
                 found[name] = _tool(name, verb)

@@ -96,6 +96,7 @@ class App {
   /** @type {Done & {demo?: string, sha256?: string} | null} */
   #wanted = null;
   #ears = false;
+  #struckAt = 0; // when a mallet was let go whose sound has not come
   #staged = false;
   #busy = 0;
   #now = 0; // which sound is the newest: an older one stops coming
@@ -220,7 +221,7 @@ class App {
     const { rows, columns } = look.sounding;
     const at = Math.min(rows - 1, Math.floor(place.y * rows)) * columns + Math.min(columns - 1, Math.floor(place.x * columns));
     const values = Float32Array.from({ length: rows * columns }, (_, k) =>
-      Math.min(1, 1.6 * look.alike.values[at * rows * columns + k] * look.sounding.values[k]));
+      0.32 + 0.68 * Math.min(1, 1.5 * look.alike.values[at * rows * columns + k] * look.sounding.values[k]));
     this.picture.setHeat({ rows, columns, values });
     this.root.dataset.hover = String(Math.round(100 * look.sounding.values[at]));
   }
@@ -230,7 +231,7 @@ class App {
   /** @param {{x: number, y: number, force: number | number[], mallet: string}} knock */
   async knock(knock) {
     if (!this.photo) return;
-    const began = performance.now();
+    this.#struckAt = performance.now();
     await this.attempt(async () => {
       await this.engine.resume();
       const { photo } = /** @type {Opened} */ (this.photo);
@@ -241,7 +242,6 @@ class App {
       this.struck.seconds = settings.seconds ?? 1.5;
       this.struck.seed = settings.seed ?? 0;
       this.struck.show({ ...knock, physics: told.physics[0], codebook: told.codebook });
-      this.root.dataset.knockMs = String(performance.now() - began);
       this.#knocks = [...this.#knocks, this.#knockAsked()].slice(-KNOCKS_KEPT);
       this.done("knock", this.#knockAsked());
     });
@@ -746,8 +746,10 @@ class App {
     this.find("struck-card").addEventListener("sound", (event) => {
       const { samples, settings } = /** @type {CustomEvent} */ (event).detail;
       document.dispatchEvent(new CustomEvent("struck", { detail: { samples, rate: RATE, settings } }));
-      if (this.#done?.verb === "knock") this.done("knock", this.#knockAsked());
       void engine.once(samples);
+      if (this.#done?.verb === "knock") this.done("knock", this.#knockAsked());
+      if (this.#struckAt) this.root.dataset.knockMs = String(Math.round(performance.now() - this.#struckAt));
+      this.#struckAt = 0;
     });
     this.stems.root.addEventListener("solo", (event) => picture.select(/** @type {CustomEvent} */ (event).detail.only));
     plan.root.addEventListener("listener", (event) => void this.walk(/** @type {CustomEvent} */ (event).detail));

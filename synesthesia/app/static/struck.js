@@ -104,11 +104,14 @@ export class Struck {
     if (!this.knock) return;
     const { physics } = this.knock;
     const settings = this.settings();
-    this.#facts(physics, settings);
-    this.#find("away").textContent = push(physics, settings.force) > 0 ? "" : this.texts.say("away");
     const samples = strike(physics, settings);
-    this.#scope?.show(samples, RATE, modes(physics, settings));
     this.root.dispatchEvent(new CustomEvent("sound", { detail: { samples, rate: RATE, settings }, bubbles: true }));
+    // It is heard first and drawn then.
+    window.setTimeout(() => {
+      this.#facts(physics, settings);
+      this.#find("away").textContent = push(physics, settings.force) > 0 ? "" : this.texts.say("away");
+      this.#scope?.show(samples, RATE, modes(physics, settings));
+    }, 0);
   }
 
   /** Says everything in the language of now. */
