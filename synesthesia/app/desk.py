@@ -97,7 +97,11 @@ class Lane:
             if own is None or job not in own:
                 return 0
             turn = own.index(job)
-            return sum(min(len(jobs), turn + 1) for user, jobs in self._users.items() if user != job.user) + turn
+            users = list(self._users)
+            before = users.index(job.user)
+            # Those who come first in this round have one turn more.
+            others = [min(len(self._users[user]), turn + (k < before)) for k, user in enumerate(users) if k != before]
+            return sum(others) + turn
 
     def remove(self, job: Job) -> bool:
         """Take it out, if it still waits."""

@@ -15,6 +15,8 @@ const RESOUND_MS = 70;
 export class Struck {
   /** @type {Knock | null} */
   knock = null;
+  /** What sounded last. */
+  samples = new Float32Array(0);
   seconds = 1.5;
   seed = 0;
   /** @type {Scope | null} */
@@ -105,6 +107,7 @@ export class Struck {
     const { physics } = this.knock;
     const settings = this.settings();
     const samples = strike(physics, settings);
+    this.samples = samples;
     this.root.dispatchEvent(new CustomEvent("sound", { detail: { samples, rate: RATE, settings }, bubbles: true }));
     // It is heard first and drawn then.
     window.setTimeout(() => {
