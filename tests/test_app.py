@@ -117,7 +117,8 @@ def test_whatever_a_request_says_is_read_or_refused(name: str, request: Any) -> 
 def test_masks_are_read_row_by_row() -> None:
     values = base64.b64encode(bytes([0, 255, 0, 0, 0, 0])).decode()
     arguments = tools.tools()["hear"].read(
-        {"photo": "x", "mask": {"rows": 2, "columns": 3, "values": values}}, lambda t: Image(np.zeros((16, 16, 3), np.uint8))
+        {"photo": "x", "mask": {"rows": 2, "columns": 3, "values": values}},
+        lambda t: Image(np.zeros((16, 16, 3), np.uint8)),
     )
     assert arguments["mask"].mask.tolist() == [[0, 1, 0], [0, 0, 0]]
 
@@ -269,6 +270,7 @@ def test_a_large_photo_is_kept_smaller() -> None:
 
 def bomb() -> bytes:
     """A PNG of a few bytes that claims 60,000 × 60,000 pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -401,7 +403,8 @@ REFUSED = [
     ("GET", "/gradio_api/file=/etc/passwd"), ("GET", "/file=/etc/passwd"), ("GET", "/gradio_api/file=http://127.0.0.1/"),
     ("GET", "/gradio_api/proxy=http://127.0.0.1/"), ("POST", "/gradio_api/upload"), ("GET", "/static/../../config"),
     ("GET", "/static/%2e%2e/%2e%2e/etc/passwd"), ("GET", "/assets/..%2f..%2fetc%2fpasswd"), ("GET", "/login_check"),
-    ("GET", "/gradio_api/runs"), ("POST", "/gradio_api/vibe-edit"), ("GET", "/monitoring"), ("POST", "/gradio_api/run/knock"),
+    ("GET", "/gradio_api/runs"), ("POST", "/gradio_api/vibe-edit"), ("GET", "/monitoring"),
+    ("POST", "/gradio_api/run/knock"),
     ("DELETE", "/"), ("PUT", "/gradio_api/call/knock"), ("GET", "/gradio_api/dev/reload"), ("GET", "/%00"),
 ]  # fmt: skip
 
@@ -424,9 +427,11 @@ def test_only_its_own_page_uses_it(app: Any) -> None:
 
 
 BODIES = {
-    "nothing": b"", "no json": b"\xff\xfe{", "a list": b"[1, 2]", "deep": b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "no data": b'{"fn_name": "open"}', "other types": b'{"session_hash": 3, "component_id": "x", "fn_name": [], "data": 1}',
-    "unicode": '{"data": "\\ud800"}'.encode(),
+    "nothing": b"", "no json": b"\xff\xfe{", "a list": b"[1, 2]",
+    "deep": b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "no data": b'{"fn_name": "open"}',
+    "other types": b'{"session_hash": 3, "component_id": "x", "fn_name": [], "data": 1}',
+    "unicode": b'{"data": "\\ud800"}',
 }  # fmt: skip
 
 
@@ -439,7 +444,9 @@ def test_a_malformed_body_is_one_sentence(app: Any, name: str) -> None:
 
 
 def test_a_body_too_large_is_refused_before_it_is_read(app: Any) -> None:
-    status, _ = ask(app, "POST", "/gradio_api/call/open", None, Content_Length=str(10**9), Content_Type="application/json")
+    status, _ = ask(
+        app, "POST", "/gradio_api/call/open", None, Content_Length=str(10**9), Content_Type="application/json"
+    )
     assert status == 413
 
 
@@ -449,10 +456,13 @@ USER = "u" * 20
 @pytest.mark.parametrize(
     ("name", "request_"),
     [
-        ("open", {"file": base64.b64encode(HOSTILE["svg with script"]).decode()}), ("open", {"demo": "../../etc/passwd"}),
-        ("open", []), ("open", {}), ("perform", {"user": USER, "what": "knock", "settings": {"photo": "x", "at": [2, 2]}}),
+        ("open", {"file": base64.b64encode(HOSTILE["svg with script"]).decode()}),
+        ("open", {"demo": "../../etc/passwd"}),
+        ("open", []), ("open", {}),
+        ("perform", {"user": USER, "what": "knock", "settings": {"photo": "x", "at": [2, 2]}}),
         ("perform", {"user": USER, "what": "__class__", "settings": {}}), ("perform", {"user": 3}),
-        ("perform", {"user": USER, "what": "stage", "settings": {"photo": "../x"}}), ("more", {"user": USER, "job": {}, "have": 0}),
+        ("perform", {"user": USER, "what": "stage", "settings": {"photo": "../x"}}),
+        ("more", {"user": USER, "job": {}, "have": 0}),
         ("perform", {"user": USER, "what": "knock", "settings": {"photo": "😈\u202e" * 9, "at": [0.5, 0.5]}}),
         ("begin", {"user": USER, "what": "walk", "settings": {"scene": "x", "path": "/etc/passwd"}}),
     ],
@@ -475,7 +485,9 @@ def test_nothing_of_one_user_shows_up_for_another(app: Any) -> None:
     theirs = call(app, "open", {"demo": "beach"})["ok"]["photo"]
     assert theirs != mine
     call(app, "shut", {"photo": theirs})
-    assert "ok" in call(app, "perform", {"user": "a" * 20, "what": "strike", "settings": {"photo": mine, "at": [0.5, 0.5]}})
+    assert "ok" in call(
+        app, "perform", {"user": "a" * 20, "what": "strike", "settings": {"photo": mine, "at": [0.5, 0.5]}}
+    )
 
 
 def test_the_example_of_the_docs(app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,7 +573,9 @@ class Visit:
     def struck(self, since: Any = None) -> np.ndarray:
         """The samples that the page got to hear, once they are new."""
         self.page.wait_for_function("window.lastStruck && window.lastStruck.samples.length > 0", timeout=60_000)
-        told = self.page.evaluate("(() => { const s = Array.from(window.lastStruck.samples); window.lastStruck = null; return s; })()")
+        told = self.page.evaluate(
+            "(() => { const s = Array.from(window.lastStruck.samples); window.lastStruck = null; return s; })()"
+        )
         return np.array(told)
 
     def shot(self, name: str) -> None:
@@ -570,7 +584,8 @@ class Visit:
 
     def slide(self, name: str, value: float) -> None:
         self.page.locator(f"#{name}").evaluate(
-            "(field, value) => { field.value = value; field.dispatchEvent(new Event('input', {bubbles: true})); }", str(value)
+            "(field, value) => { field.value = value; field.dispatchEvent(new Event('input', {bubbles: true})); }",
+            str(value),
         )
 
 
@@ -686,11 +701,14 @@ def test_walking_turns_the_sound(visit: Visit) -> None:
     for side in (1, -1):
         # All sources on one side: turned away from them by a quarter.
         visit.page.evaluate(f"synesthesia.plan.setListener({{x: 0, y: 0, z: 0, yaw: {90 * side}}})")
-        visit.page.evaluate("synesthesia.stems.root.querySelectorAll('.mute')[synesthesia.stems.root.children.length - 1]"
-                            ".setAttribute('aria-pressed', 'true'); synesthesia.stems.apply()")
+        visit.page.evaluate(
+            "synesthesia.stems.root.querySelectorAll('.mute')[synesthesia.stems.root.children.length - 1]"
+            ".setAttribute('aria-pressed', 'true'); synesthesia.stems.apply()"
+        )
         visit.page.wait_for_timeout(600)
         told = visit.page.evaluate("""async () => { let l = 0, r = 0; for (let k = 0; k < 25; k++) {
-            const v = synesthesia.engine.levels(); l += v.left; r += v.right; await new Promise(d => setTimeout(d, 40)); }
+            const v = synesthesia.engine.levels(); l += v.left; r += v.right;
+            await new Promise(d => setTimeout(d, 40)); }
             return [l, r]; }""")
         levels.append(10 * math.log10(told[0] / told[1]))
     # A listener who turns left has what was ahead on the right.

@@ -1,4 +1,4 @@
-"""Who is served when: a queue with limits that takes its users in turn, and lets waiting clicks share a forward pass."""
+"""Who is served when: a queue with limits that takes its users in turn; clicks that wait share a forward pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ FAILED = "This did not work, and it is our fault; what happened is in the log of
 class Job:
     """A piece of work. `results` grow while it runs; `done` tells that no more come."""
 
-    def __init__(self, user: str, work: Callable[[Job], Iterator[Any]], group: Hashable = None, item: Any = None) -> None:
+    def __init__(
+        self, user: str, work: Callable[[Job], Iterator[Any]], group: Hashable = None, item: Any = None
+    ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.user = user
         self.group = group

@@ -48,7 +48,9 @@ def page(system: verbs.System, photo: verbs.Photo, title: str, seed: int = 0) ->
     }
     text = _filled("page", title, assets.style("synesthesia", "page"), assets.script("page"), data)
     if len(text) > MAX_BYTES:
-        raise InputError(f"The page of {title} would have {len(text) / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are made.")
+        raise InputError(
+            f"The page of {title} would have {len(text) / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are made."
+        )
     return text
 
 

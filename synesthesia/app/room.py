@@ -93,7 +93,7 @@ class Room:
         return {file.name.removesuffix(".jpg"): file.read_bytes() for file in files}
 
     def open(self, photo: Any = None, demo: Any = None) -> dict[str, Any]:
-        """Take a photo (in base64), or one of the project's own by name; its ticket. Raises InputError for bad input."""
+        """Take a photo in base64, or one of the project's own by name; its ticket. Raises InputError for bad input."""
         if (photo is None) == (demo is None):
             raise InputError("Give a photo, or the name of one of the project's own: one of them.")
         if demo is not None:
@@ -218,7 +218,8 @@ class Room:
 
     def _knock_together(self, group: Hashable, items: Sequence[Any]) -> list[Any]:
         arguments, strike = items[0]
-        hit = verbs.knock(self._systems["quick"], **{**arguments, "at": [one["at"] for one, _ in items]})
+        together: dict[str, Any] = {**arguments, "at": [one["at"] for one, _ in items]}
+        hit = verbs.knock(self._systems["quick"], **together)
         out = []
         for click in hit:
             told = tools.told(click)
@@ -246,7 +247,8 @@ class Room:
             seconds, running = blocks
             if tool.name == "hear":
                 # What is there, and how sure that is; the sound itself comes block by block.
-                scene = system.hear(**{**arguments, "seconds": 0.05})
+                brief: dict[str, Any] = {**arguments, "seconds": 0.05}
+                scene = verbs.hear(system, **brief)
                 yield {"parts": tools.told(scene)["stems"], "headline": verbs.heard_headline(scene)}
             parts, left = [], seconds
             for block in running(system):
@@ -293,7 +295,7 @@ class Room:
     # --- work that is no verb ---
 
     def _look(self, request: dict[str, Any]) -> Iterator[Any]:
-        """What would sound where, and what looks like what: a grid of patches, and for each how alike all others are."""
+        """What would sound where, and what looks like what: a grid of patches, and for each how alike others are."""
         opened = self.photo(request.get("photo"))
         ((_, view),) = self._systems["long"].see("hear", [opened.image])
         values = view.patches.dense.values.reshape(-1, view.patches.dense.values.shape[-1]).astype(np.float32)
@@ -355,8 +357,10 @@ class Room:
         if not isinstance(requests, list) or len(requests) > MADE:
             raise InputError(f"A download holds up to {MADE} knocks.")
         for request in requests:
-            arguments = self.tools["knock"].read(request, lambda ticket: self.photo(ticket).image)
-            hit = verbs.knock(self._systems["long"], **{"seconds": KNOCK_S, **arguments, "rate": tools.RATE})
+            arguments: dict[str, Any] = {"seconds": KNOCK_S}
+            arguments |= self.tools["knock"].read(request, lambda ticket: self.photo(ticket).image)
+            arguments["rate"] = tools.RATE
+            hit = verbs.knock(self._systems["long"], **arguments)
             files: dict[str, Sound | Image] = {str(k): sound for k, sound in enumerate(hit.sounds, 1)}
             yield Made("knock", {**request, "photo": opened.sha256}, files, [verbs.headline(d) for d in hit.describe()])
 

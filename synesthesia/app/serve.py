@@ -53,7 +53,9 @@ def build(room: Room) -> Any:
 def _style() -> str:
     """The page's style. What Gradio says about buttons and headings is outweighed, by nesting ours in the page."""
     own = assets.style("synesthesia", "page")
-    return f"{assets.style('synesthesia', 'app')}\n.gradio-container .syn-app {{\n{own}\n{assets.style('appinside')}\n}}"
+    return (
+        f"{assets.style('synesthesia', 'app')}\n.gradio-container .syn-app {{\n{own}\n{assets.style('appinside')}\n}}"
+    )
 
 
 def _page_functions(room: Room) -> list[Callable[[Any], Any]]:
@@ -94,7 +96,7 @@ def _opened(room: Room, request: Mapping[str, Any]) -> dict[str, Any]:
     return told | room.shown(told["photo"])
 
 
-def _opener(room: Room, failure: type[Exception]) -> Callable[..., dict]:
+def _opener(room: Room, failure: Callable[..., Exception]) -> Callable[..., dict]:
     def open(file: str | None = None, demo: str | None = None) -> dict:
         """Open a photo and get its ticket, which the verbs take as `photo`.
 
@@ -110,7 +112,7 @@ def _opener(room: Room, failure: type[Exception]) -> Callable[..., dict]:
     return open
 
 
-def _endpoint(room: Room, tool: tools.Tool, failure: type[Exception]) -> Callable[..., dict]:
+def _endpoint(room: Room, tool: tools.Tool, failure: Callable[..., Exception]) -> Callable[..., dict]:
     """A function with the tool's parameters, which Gradio makes an endpoint of."""
 
     def endpoint(*values: Any, **named: Any) -> dict:
@@ -136,7 +138,7 @@ def _endpoint(room: Room, tool: tools.Tool, failure: type[Exception]) -> Callabl
         for p in sorted(tool.parameters, key=lambda p: not p.required)
     ]  # fmt: skip
     endpoint.__annotations__ = hints | {"return": dict}
-    endpoint.__signature__ = inspect.Signature(parameters, return_annotation=dict)  # ty: ignore[unresolved-attribute]
+    endpoint.__signature__ = inspect.Signature(parameters, return_annotation=dict)  # ty: ignore[missing-attribute]
     return endpoint
 
 

@@ -24,8 +24,8 @@ from ..senses import MALLETS, Image, InputError, Point, Region, Sound
 from .export import told as told_physics
 
 Kind = Literal[
-    "photo", "scene", "sound", "photo or sound", "mask", "place", "places", "box", "force", "hardness", "factor", "path", "texts",
-    "choice", "yes", "whole", "number", "text",
+    "photo", "scene", "sound", "photo or sound", "mask", "place", "places", "box", "force", "hardness", "factor",
+    "path", "texts", "choice", "yes", "whole", "number", "text",
 ]  # fmt: skip
 
 MAX_SOUND_BYTES = 24 * 2**20
