@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import http.client
 import io
 import json
@@ -13,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,6 +30,9 @@ from synesthesia import media, verbs
 from synesthesia.app import assets, desk, tools
 from synesthesia.app.room import PHOTOS, Room
 from synesthesia.senses import Image, InputError, Sound
+
+# Gradio and Playwright leave event loops to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 OUT = Path(__file__).parents[1] / "out"
 BOWL = (0.136, 0.516)
@@ -361,8 +366,6 @@ def test_a_zip_holds_what_was_made(room: Room, bowl: str) -> None:
 def app() -> Iterator[Any]:
     """The address of a running app."""
     pytest.importorskip("gradio", reason="the extra `app` is not installed")
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Gradio's own
         from synesthesia.app import serve
@@ -372,6 +375,9 @@ def app() -> Iterator[Any]:
     yield blocks
     blocks.close(verbose=False)
     made.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they leave is collected here, and not in somebody else's test
+        gc.collect()
 
 
 def ask(app: Any, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
@@ -492,8 +498,6 @@ def test_nothing_of_one_user_shows_up_for_another(app: Any) -> None:
 
 def test_the_example_of_the_docs(app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio_client")
-    import warnings
-
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[1] / "docs" / "app.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

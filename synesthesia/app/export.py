@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,9 +120,18 @@ def models(system: verbs.System, names: Sequence[str]) -> list[dict[str, str]]:
     out = []
     for verb in names:
         if verb in system.models:
-            config = hub.read_config(hub.resolve(system.models[verb], also=hub.DESCRIPTIONS))
-            out.append({"verb": verb, "name": system.models[verb], "licence": str(config.get("licence", "not stated"))})
+            folder = hub.resolve(system.models[verb], also=hub.DESCRIPTIONS)
+            config = hub.read_config(folder)
+            out.append({"verb": verb, "name": system.models[verb], "licence": str(config.get("licence") or _card_licence(folder))})
     return out
+
+
+def _card_licence(folder: Path) -> str:
+    """The licence in the header of a weight's card."""
+    card = folder / "README.md"
+    head = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
+    told = dict(re.findall(r"^(license(?:_name)?): *(\S.*)$", head, re.MULTILINE))
+    return told.get("license_name", told.get("license", "not stated")).replace("-", " ")
 
 
 # --- parts of a page -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import { Texts } from "./texts.js";
 /** @typedef {import("./picture.js").Grid} Grid */
 /** @typedef {import("./forms.js").Tool} Tool */
 /** @typedef {{photo: string, sha256: string, demo: string | null}} Opened */
-/** @typedef {{verb: string, settings: Record<string, any>}} Done what a link repeats */
+/** @typedef {{verb: string, settings: Record<string, any>, whole?: boolean}} Done whole: a link repeats it */
 
 const MADE_BY_HAND = ["knock", "hear", "locate", "walk"];
 const KNOCKS_KEPT = 12;
@@ -553,19 +553,25 @@ class App {
 
   // --- keeping ---
 
-  /** Something was made: the link repeats it. @param {string} verb @param {Record<string, any>} settings */
+  /**
+   * Something was made. The link repeats it, unless a sound or a mask that no address can hold belongs to it.
+   *
+   * @param {string} verb
+   * @param {Record<string, any>} settings
+   */
   done(verb, settings) {
-    const { mask: _mask, photo: _photo, given: _given, ...rest } = settings;
-    this.#done = { verb, settings: rest };
+    const whole = verb !== "locate" && !("mask" in settings) && MADE_BY_HAND.includes(verb);
+    this.#done = { verb, settings, whole };
     this.#tellDone();
-    history.replaceState(null, "", this.link());
+    history.replaceState(null, "", whole ? this.link() : location.pathname);
     this.root.dataset.done = `${verb} ${(Number(this.root.dataset.done?.split(" ")[1]) || 0) + 1}`;
   }
 
   /** The address that repeats the newest result. */
   link() {
     const photo = this.photo?.demo ? { demo: this.photo.demo } : { sha256: this.photo?.sha256 };
-    const text = JSON.stringify({ ...photo, ...this.#done });
+    const { verb, settings } = this.#done ?? { verb: "", settings: {} };
+    const text = JSON.stringify({ ...photo, verb, settings });
     const bytes = Array.from(new TextEncoder().encode(text), (v) => String.fromCharCode(v)).join("");
     return `${location.pathname}#${btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
   }
@@ -592,7 +598,8 @@ class App {
     this.find("last").textContent = done === null ? this.texts.say("lastNone") : this.texts.say("last", {
       verb: done.verb, seed: done.settings.seed ?? 0, models: this.#weights(done.verb), licences: this.#licences(done.verb),
     });
-    for (const id of ["link", "download"]) this.field(id).disabled = done === null;
+    this.field("link").disabled = !done?.whole;
+    this.field("download").disabled = done === null;
   }
 
   /** @param {string} [verb] */
