@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # Cost: about a minute on two cores. Makes docs/app.png and docs/app-phone.png from the running app.
-"""Open the app in Chromium, knock, hear all of the beach, walk, and take its picture. Needs the extra `app` and Playwright."""
+"""Open the app in Chromium, knock, hear all, walk, and take its picture. Needs the extra `app` and Playwright."""
 
 from __future__ import annotations
 

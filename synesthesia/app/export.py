@@ -122,7 +122,8 @@ def models(system: verbs.System, names: Sequence[str]) -> list[dict[str, str]]:
         if verb in system.models:
             folder = hub.resolve(system.models[verb], also=hub.DESCRIPTIONS)
             config = hub.read_config(folder)
-            out.append({"verb": verb, "name": system.models[verb], "licence": str(config.get("licence") or _card_licence(folder))})
+            licence = str(config.get("licence") or _card_licence(folder))
+            out.append({"verb": verb, "name": system.models[verb], "licence": licence})
     return out
 
 
@@ -131,7 +132,7 @@ def _card_licence(folder: Path) -> str:
     card = folder / "README.md"
     head = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
     told = dict(re.findall(r"^(license(?:_name)?): *(\S.*)$", head, re.MULTILINE))
-    return told.get("license_name", told.get("license", "not stated")).replace("-", " ")
+    return told["license_name"].replace("-", " ") if "license_name" in told else told.get("license", "not stated")
 
 
 # --- parts of a page -------------------------------------------------------------------------------------------------

@@ -78,6 +78,16 @@ class Room:
         self._reading = threading.Lock()
         self._seconds: dict[str, float] = {}
 
+    def warm(self) -> None:
+        """Load the weights before somebody waits for them."""
+
+        def load(lane: str, verb: str) -> Callable[[desk.Job], Iterator[Any]]:
+            return lambda _: iter([self._systems[lane].model(verb) and None])
+
+        for verb in self._systems["quick"].models:
+            lane = "quick" if verb in QUICK else "long"
+            self._lanes[lane].put(desk.Job("the app itself", load(lane, verb)))
+
     def close(self) -> None:
         """No more work is done."""
         for lane in self._lanes.values():
@@ -136,7 +146,7 @@ class Room:
         """What a page needs to know before a photo is there."""
         return {
             "tools": [tool.described() for tool in self.tools.values()],
-            "made": self.made(),
+            "made": self.weights,
             "demos": [
                 {"name": name, "picture": _jpeg(media.read_image(data), THUMB)} for name, data in self.demos.items()
             ],
@@ -144,7 +154,8 @@ class Room:
                        "sound_seconds": tools.MAX_SECONDS},
         }  # fmt: skip
 
-    def made(self) -> list[dict[str, str]]:
+    @cached_property
+    def weights(self) -> list[dict[str, str]]:
         """Which weights serve, and their licences."""
         return export.models(self._systems["long"], list(self._systems["long"].models))
 
@@ -231,7 +242,7 @@ class Room:
     def _result(self, verb: str, told: Any) -> dict[str, Any]:
         """What was told, with the weights that made it."""
         body = told if isinstance(told, dict) else {"result": told}
-        return {**body, "verb": verb, "made": self.made()}
+        return {**body, "verb": verb, "made": self.weights}
 
     def _run(
         self, tool: tools.Tool, arguments: dict[str, Any], request: dict[str, Any], opened: Opened | None
@@ -320,7 +331,7 @@ class Room:
         """The whole photo as a scene in metres, to play and to walk through."""
         yield {"expected": self._seconds.get("stage")}
         _, stage, seed = self._staged(request)
-        yield {**export.told_stage(stage), "headline": verbs.staged_headline(stage), "seed": seed, "made": self.made()}
+        yield {**export.told_stage(stage), "headline": verbs.staged_headline(stage), "seed": seed, "made": self.weights}
 
     def _ears(self, request: dict[str, Any]) -> Iterator[Any]:
         """A head's responses, for the browser."""
@@ -348,7 +359,7 @@ class Room:
                 for name, sound in [*((f"part-{k}", s.sound) for k, s in enumerate(stage.scene.stems, 1)),
                                     ("bed", stage.scene.bed), ("mix", stage.scene.mix)]:  # fmt: skip
                     out.writestr(f"stems/{name}.wav", _file(sound))
-            settings = {"photo_sha256": opened.sha256, "models": self.made(), "results": told}
+            settings = {"photo_sha256": opened.sha256, "models": self.weights, "results": told}
             out.writestr("settings.json", json.dumps(settings, indent=1, ensure_ascii=False))
         yield {"zip": tools.base64_of(buffer.getvalue()), "name": f"synesthesia-{opened.name}.zip"}
 

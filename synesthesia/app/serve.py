@@ -195,6 +195,7 @@ def start(
     )  # fmt: skip
     shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
     if wait:
+        room.warm()
         if found != port:
             print(f"Port {port} is taken; this is the next free one.")
         print(f"Synesthesia is at http://{shown}:{found} (stop it with Ctrl-C)", flush=True)

@@ -15,7 +15,7 @@ const RESOUND_MS = 70;
 export class Struck {
   /** @type {Knock | null} */
   knock = null;
-  /** What sounded last. */
+  /** What sounded last. @type {Float32Array} */
   samples = new Float32Array(0);
   seconds = 1.5;
   seed = 0;
