@@ -4,7 +4,7 @@
 export const TEXTS = {
   en: {
     language: "中文",
-    languageName: "Switch to Chinese",
+    languageName: "中文: switch to Chinese",
     theme: "Light or dark",
     tools: "What a touch does",
     listen: "Listen",
@@ -78,7 +78,7 @@ export const TEXTS = {
   },
   zh: {
     language: "English",
-    languageName: "切换到英文",
+    languageName: "English：切换到英文",
     theme: "浅色或深色",
     tools: "点按的作用",
     listen: "聆听",
