@@ -6,6 +6,7 @@ Only so many photos are kept: the one that was not used for longest goes first. 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import io
@@ -274,11 +275,7 @@ class Room:
             told: Any = {"seconds": files["sound"].seconds, "sound": tools.told(files["sound"])}
         else:
             result = tool.verb(system, **arguments)
-            if isinstance(result, Scene):
-                files = {"mix": result.mix, **{f"part-{k}": s.sound for k, s in enumerate(result.stems, 1)}}
-                files["bed"] = result.bed
-            elif isinstance(result, Sound):
-                files["sound"] = result
+            files = dict(_files(tool.name, result))
             told = tools.told(result)
         self._seconds[tool.name] = time.monotonic() - began
         done = self._result(tool.name, told)
@@ -378,6 +375,21 @@ class Room:
 
 def _codebook(physics: Any) -> list[list[float]]:
     return [[float(f"{v:.9g}") for v in row] for row in physics.prototypes]
+
+
+def _files(name: str, result: Any) -> Iterator[tuple[str, Sound | Image]]:
+    """The sounds and pictures in a result, by names for files; of a scene not the photo, which is there anyway."""
+    if isinstance(result, (Sound, Image)):
+        yield name, result
+    elif isinstance(result, (list, tuple)):
+        for k, one in enumerate(result, 1):
+            yield from _files(f"{name}-{k}", one)
+    elif dataclasses.is_dataclass(result) and not isinstance(result, type):
+        if isinstance(result, Scene):
+            yield "mix", result.mix
+        for f in dataclasses.fields(result):
+            if f.name not in ("image", "photos"):
+                yield from _files(f.name, getattr(result, f.name))
 
 
 def _small(told: Any) -> Any:
