@@ -359,6 +359,17 @@ def test_a_zip_holds_what_was_made(room: Room, bowl: str) -> None:
     np.testing.assert_allclose(read.samples, heavier.sound.samples, atol=1e-4)
 
 
+def test_files_of_a_result_have_names_of_their_own(photo: Image) -> None:
+    from synesthesia.app.room import _files
+    from synesthesia.senses import Region, Scene, Stem
+
+    sound = Sound(np.zeros(100), 8000)
+    scene = Scene(photo, (Stem(Region.whole(), sound, 0.5), Stem(Region.whole(), sound, 0.6)), sound)
+    names = [name for name, _ in _files("hear", scene)]
+    assert names == ["hear-mix", "hear-stems-1-sound", "hear-stems-2-sound", "hear-bed"]
+    assert [name for name, _ in _files("see", photo)] == ["see"]
+
+
 # --- over HTTP -------------------------------------------------------------------------------------------------------
 
 

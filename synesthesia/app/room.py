@@ -271,8 +271,9 @@ class Room:
                     yield {"block": tools.told(cut), "of": seconds}
                 if left <= 1e-6:
                     break
-            files["sound"] = Sound(np.concatenate([part.samples for part in parts], axis=1), parts[0].rate)
-            told: Any = {"seconds": files["sound"].seconds, "sound": tools.told(files["sound"])}
+            whole = Sound(np.concatenate([part.samples for part in parts], axis=1), parts[0].rate)
+            files[tool.name] = whole
+            told: Any = {"seconds": whole.seconds, "sound": tools.told(whole)}
         else:
             result = tool.verb(system, **arguments)
             files = dict(_files(tool.name, result))
@@ -346,7 +347,7 @@ class Room:
                 yield {"progress": (k - 1) / (len(made) + 1)}
                 names = []
                 for name, file in one.files.items():
-                    path = f"{k:02d}-{one.verb}-{name}" + (".wav" if isinstance(file, Sound) else ".png")
+                    path = f"{k:02d}-{name}" + (".wav" if isinstance(file, Sound) else ".png")
                     names.append(path)
                     out.writestr(path, _file(file))
                 told.append({"verb": one.verb, "settings": one.request, "files": names, "told": one.about})
@@ -369,7 +370,7 @@ class Room:
             arguments |= self.tools["knock"].read(request, lambda ticket: self.photo(ticket).image)
             arguments["rate"] = tools.RATE
             hit = verbs.knock(self._systems["long"], **arguments)
-            files: dict[str, Sound | Image] = {str(k): sound for k, sound in enumerate(hit.sounds, 1)}
+            files: dict[str, Sound | Image] = {f"knock-{k}": sound for k, sound in enumerate(hit.sounds, 1)}
             yield Made("knock", {**request, "photo": opened.sha256}, files, [verbs.headline(d) for d in hit.describe()])
 
 
@@ -386,10 +387,10 @@ def _files(name: str, result: Any) -> Iterator[tuple[str, Sound | Image]]:
             yield from _files(f"{name}-{k}", one)
     elif dataclasses.is_dataclass(result) and not isinstance(result, type):
         if isinstance(result, Scene):
-            yield "mix", result.mix
+            yield f"{name}-mix", result.mix
         for f in dataclasses.fields(result):
             if f.name not in ("image", "photos"):
-                yield from _files(f.name, getattr(result, f.name))
+                yield from _files(f"{name}-{f.name}", getattr(result, f.name))
 
 
 def _small(told: Any) -> Any:
