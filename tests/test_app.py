@@ -443,6 +443,17 @@ def test_only_its_own_page_uses_it(app: Any) -> None:
     assert ask(app, "POST", "/gradio_api/call/knock", b'{"data": []}', Sec_Fetch_Site="cross-site")[0] == 403
 
 
+def test_everywhere_is_by_number_and_not_by_any_name() -> None:
+    from synesthesia.app.guard import Guard, names
+
+    door = Guard(None, names("0.0.0.0", {"desk"}), numbers=True)
+    scope = {"method": "GET", "path": "/"}
+    for host in ("192.168.1.7:7860", "[fe80::1]:7860", "desk", "localhost:7860"):
+        assert door._refused(scope, {"host": host}) is None
+    for host in ("evil.example", "", "[", "192.168.1.7.evil.example"):
+        assert door._refused(scope, {"host": host}) is not None
+
+
 BODIES = {
     "nothing": b"", "no json": b"\xff\xfe{", "a list": b"[1, 2]",
     "deep": b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",

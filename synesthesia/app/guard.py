@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -35,13 +36,15 @@ _CSP = (
 class Guard:
     """An ASGI application in front of another.
 
-    A request's Host must be one of `hosts` (names without a port; None: any), and where a browser says from which page
-    it comes (Origin), that must be a page of the same host: no other page can have a visitor's browser use the app.
+    A request's Host must be one of `hosts` (names without a port; None: any) or, with `numbers`, an address in numbers,
+    which no foreign name can stand for. Where a browser says from which page a request comes (Origin), that must be a
+    page of the same host: no other page can have a visitor's browser use the app.
     """
 
-    def __init__(self, app: Any, hosts: set[str] | None) -> None:
+    def __init__(self, app: Any, hosts: set[str] | None, numbers: bool = False) -> None:
         self.app = app
         self.hosts = hosts
+        self.numbers = numbers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -65,7 +68,7 @@ class Guard:
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = _name(headers.get("host", ""))
-        if host is None or (self.hosts is not None and host not in self.hosts):
+        if host is None or not (self.hosts is None or host in self.hosts or (self.numbers and _numeric(host))):
             return 421, "This app does not answer under that name. Start it with --host to have it do so."
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
@@ -88,6 +91,14 @@ def _name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _body(receive: Receive, headers: dict[str, str]) -> bytes | None:

@@ -183,15 +183,14 @@ def start(
     found = free_port(host, port)
     room = Room(load)
     blocks = build(room)
-    everywhere = host in ("0.0.0.0", "::") or share
-    # Of one that listens everywhere nobody knows the names; its own page is still the only one that may use it.
-    hosts = None if everywhere else guard.names(host)
+    # Behind a tunnel nobody knows the names; the app's own page is still the only one that may use it.
+    hosts = None if share else guard.names(host, {socket.gethostname(), socket.getfqdn()})
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     blocks.launch(
         server_name=host, server_port=found, share=share, prevent_thread_lock=True, quiet=True, ssr_mode=False,
         theme=theme, head=f"<style>{_style()}</style>", footer_links=[], run_history=False, max_threads=64,
         show_error=True, enable_monitoring=False, state_session_capacity=SESSIONS, max_file_size="1b",
-        app_kwargs={"middleware": [Middleware(guard.Guard, hosts=hosts)]},
+        app_kwargs={"middleware": [Middleware(guard.Guard, hosts=hosts, numbers=host in ("0.0.0.0", "::"))]},
     )  # fmt: skip
     shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
     if wait:
