@@ -23,9 +23,7 @@ _READ = re.compile(
     r"|/gradio_api/(info/?|openapi\.json|startup-events|app_id/?|theme\.css|queue/data|queue/status"
     r"|heartbeat/[\w-]{1,64}|call/\w{1,40}/[\w-]{1,64})"
 )
-_WRITE = re.compile(
-    r"/gradio_api/(component_server/?|queue/join/?|call/(v2/)?\w{1,40}/?|cancel/?|reset/?)"
-)  # fmt: skip
+_WRITE = re.compile(r"/gradio_api/(component_server/?|queue/join/?|call/(v2/)?\w{1,40}/?|cancel/?|reset/?)")
 _CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "

@@ -179,6 +179,8 @@ class Room:
             raise InputError(f"This took longer than {seconds:g} s and was given up; ask for something shorter.")
         if job.error is not None:
             raise InputError(job.error)
+        if not job.results:
+            raise InputError("This was cancelled.")
         return job.results[-1]
 
     def more(self, user: str, name: Any, have: Any) -> dict[str, Any]:
@@ -223,7 +225,7 @@ class Room:
         self, tool: tools.Tool, arguments: dict[str, Any], opened: Opened | None, strike: bool
     ) -> tuple[Hashable, Any]:
         """Single knocks of one photo that differ in their place alone are of one group."""
-        if opened is None or tools.knocks_together(tool, [arguments]) is None:
+        if opened is None or not tools.one_of_several(tool, arguments):
             return None, None
         rest = tuple(sorted((name, value) for name, value in arguments.items() if name not in ("at", "photo")))
         return (opened.ticket, rest, strike), (arguments, strike)

@@ -13,7 +13,7 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -315,9 +315,6 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def knocks_together(tool: Tool, requests: Sequence[dict[str, Any]]) -> list[Any] | None:
-    """Places of one photo, struck alike, in one forward pass; None where a verb takes one place at a time."""
-    at = next((p.name for p in tool.parameters if p.kind == "places"), None)
-    if at is None or any(isinstance(request[at], list) for request in requests):
-        return None
-    return [request[at] for request in requests]
+def one_of_several(tool: Tool, arguments: dict[str, Any]) -> bool:
+    """Whether this is one place for a verb that takes several in one forward pass."""
+    return any(p.kind == "places" and not isinstance(arguments[p.name], list) for p in tool.parameters)
