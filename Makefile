@@ -1,5 +1,6 @@
 # make demo              set up, then knock on the photos that ship with the project: out/knock.wav, out/knock.png
 # make demo PHOTO=a.jpg  the same on your photo (AT=0.4,0.6 says where)
+# make app               set up, and open the app: a photo in the browser to touch, knock on and walk through
 # make test              set up, then lint, types, layers and tests
 #
 # TORCH_INDEX=URL takes torch from another source, PIP_INDEX_URL=URL everything else.
@@ -9,11 +10,14 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test
+.PHONY: app demo test
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/package.stamp
 	$(BIN)/synesthesia demo $(if $(PHOTO),"$(PHOTO)") $(if $(AT),--at "$(AT)")
+
+app: $(VENV)/app.stamp
+	$(BIN)/synesthesia app $(if $(PORT),--port "$(PORT)")
 
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -49,6 +53,10 @@ $(VENV)/package.stamp: $(VENV)/torch.stamp pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/app.stamp: $(VENV)/package.stamp
+	$(PIP) install -c constraints.txt -e '.[app]'
+	@touch $@
+
 $(VENV)/test.stamp: $(VENV)/package.stamp
-	$(PIP) install -c constraints.txt -e '.[dev,walk,worlds,video]'
+	$(PIP) install -c constraints.txt -e '.[dev,app,walk,worlds,video]'
 	@touch $@

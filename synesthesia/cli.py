@@ -477,6 +477,33 @@ def export(
     return 0
 
 
+def app(
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    share: bool = False,
+    model: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    yes: bool = False,
+) -> int:
+    """Open the app: one page in the browser where a photo is heard, knocked on and walked through, and an HTTP API.
+
+    It answers to this machine alone unless it is told otherwise, and asks nothing of any network.
+
+    Args:
+        host: The address to listen at; 0.0.0.0 answers everybody who can reach this machine.
+        port: The port; where it is taken, the next free one.
+        share: Also give the page a public address, through a tunnel of Gradio's. Everybody who has it can use the app.
+        model: Another model of a verb: verb=folder or verb=hf:user/repo@commit. May be given more than once.
+        yes: Agree to downloads without being asked.
+    """
+    from .app import serve
+
+    models = dict(text.partition("=")[::2] for text in model)
+    if "" in models.values():
+        raise InputError("A model is verb=folder or verb=hf:user/repo@commit, such as hear=runs/mine.")
+    serve.start(lambda: verbs.load(yes=yes, **models), host, port, share)
+    return 0
+
+
 def doctor() -> int:
     """Versions, device, mirrors, disk and weights: paste this into a bug report."""
     from . import doctor as room
@@ -1069,6 +1096,7 @@ COMMANDS: dict[str, Any] = {
     "describe": _derive(_describe, verbs.describe, what=_FILE, phrases=Path | None),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
+    "app": app,
     "export": export,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},

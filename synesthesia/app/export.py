@@ -10,16 +10,20 @@ import base64
 import hashlib
 import html
 import json
+import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import hub, media, verbs
 from ..senses import Image, InputError, Sound
 from . import assets
+
+if TYPE_CHECKING:
+    from ..bridges.stage import Stage
 
 MAX_BYTES = 15 * 2**20  # of a page
 GRID = 12  # places to knock on, along each side
@@ -33,26 +37,11 @@ def page(system: verbs.System, photo: verbs.Photo, title: str, seed: int = 0) ->
     """The page of a photo, under a title. The same seed gives the same page. Raises InputError for bad input."""
     stage = system.stage(photo, seed=seed)
     image = stage.scene.image
-    scene = stage.scene
-    sounds = [*(stem.sound for stem in scene.stems), scene.bed]
-    # A file holds nothing beyond full scale.
-    scale = max(1.0, *(float(np.abs(sound.samples).max(initial=0.0)) for sound in sounds))
-    parts = [
-        {"audio": _flac(stem.sound, scale), "gain": scale, "position": list(spot.position), "width": spot.width,
-         "confidence": stem.confidence, "mask": _grid(stem.region.on(MASK, MASK))}
-        for stem, spot in zip(scene.stems, stage.spots, strict=True)
-    ]  # fmt: skip
-    air = stage.place.air
     places = [((i + 0.5) / GRID, (j + 0.5) / GRID) for j in range(GRID) for i in range(GRID)]
     physics = system.knock(image, places, seconds=0.01, seed=seed).physics
     data = {
         "photo": _jpeg(image, LONGEST),
-        "parts": parts,
-        "bed": {"audio": _flac(scene.bed, scale), "gain": scale},
-        "loop": stage.loop,
-        "air": {"celsius": air.celsius, "humidity": air.humidity, "absorbing": air.absorbing},
-        "across": stage.camera.across_deg,
-        "walls": stage.walls,
+        **told_stage(stage),
         "knocks": {"rows": GRID, "columns": GRID, "places": told(physics)},
         "codebook": [[_nine(v) for v in row] for row in physics.prototypes],
         "ears": ears_table(),
@@ -74,6 +63,28 @@ def index(pages: Sequence[tuple[str, str, Image]]) -> str:
     )
     script = assets.script("gallery")
     return _filled("gallery", "Synesthesia", assets.style("synesthesia", "page"), script, None, links=links)
+
+
+def told_stage(stage: Stage) -> dict[str, Any]:
+    """A scene in metres as the browser plays it: its parts' sounds, places and masks, its bed, its air and walls."""
+    scene = stage.scene
+    sounds = [*(stem.sound for stem in scene.stems), scene.bed]
+    # A file holds nothing beyond full scale.
+    scale = max(1.0, *(float(np.abs(sound.samples).max(initial=0.0)) for sound in sounds))
+    parts = [
+        {"audio": _flac(stem.sound, scale), "gain": scale, "position": list(spot.position), "width": spot.width,
+         "confidence": stem.confidence, "mask": _grid(stem.region.on(MASK, MASK))}
+        for stem, spot in zip(scene.stems, stage.spots, strict=True)
+    ]  # fmt: skip
+    air = stage.place.air
+    return {
+        "parts": parts,
+        "bed": {"audio": _flac(scene.bed, scale), "gain": scale},
+        "loop": stage.loop,
+        "air": {"celsius": air.celsius, "humidity": air.humidity, "absorbing": air.absorbing},
+        "across": stage.camera.across_deg,
+        "walls": stage.walls,
+    }
 
 
 def told(physics: Any) -> list[dict[str, Any]]:
@@ -110,9 +121,19 @@ def models(system: verbs.System, names: Sequence[str]) -> list[dict[str, str]]:
     out = []
     for verb in names:
         if verb in system.models:
-            config = hub.read_config(hub.resolve(system.models[verb], also=hub.DESCRIPTIONS))
-            out.append({"verb": verb, "name": system.models[verb], "licence": str(config.get("licence", "not stated"))})
+            folder = hub.resolve(system.models[verb], also=hub.DESCRIPTIONS)
+            config = hub.read_config(folder)
+            licence = str(config.get("licence") or _card_licence(folder))
+            out.append({"verb": verb, "name": system.models[verb], "licence": licence})
     return out
+
+
+def _card_licence(folder: Path) -> str:
+    """The licence in the header of a weight's card."""
+    card = folder / "README.md"
+    head = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
+    told = dict(re.findall(r"^(license(?:_name)?): *(\S.*)$", head, re.MULTILINE))
+    return told["license_name"].replace("-", " ") if "license_name" in told else told.get("license", "not stated")
 
 
 # --- parts of a page -------------------------------------------------------------------------------------------------

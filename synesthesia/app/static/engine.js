@@ -70,6 +70,11 @@ export class Engine {
     this.listener = { x: 0, y: 0, z: 0, yaw: 0 };
   }
 
+  /** Gives the head its ears; what is loaded afterwards is heard by them. @param {import("./ears.js").EarsTable} table */
+  wear(table) {
+    this.ears = new Ears(table);
+  }
+
   /** The audio context, at 48 kHz whatever the device has. */
   get context() {
     if (this.#context === null) {
@@ -290,9 +295,10 @@ export class Engine {
    *
    * @param {Float32Array} samples
    * @param {number} [rate] Hz
-   * @returns {Promise<void>} fulfilled when it starts
+   * @param {number} [when] it begins, by the context's clock; at once if that is past
+   * @returns {Promise<number>} when it ends, told when it starts
    */
-  async once(samples, rate = RATE) {
+  async once(samples, rate = RATE, when = 0) {
     await this.resume();
     const c = this.context;
     const buffer = new AudioBuffer({ length: Math.max(1, samples.length), sampleRate: rate });
@@ -301,7 +307,9 @@ export class Engine {
     source.connect(this.#out);
     source.onended = () => this.#once.delete(source);
     this.#once.add(source);
-    source.start();
+    const begin = Math.max(when, c.currentTime);
+    source.start(begin);
+    return begin + samples.length / rate;
   }
 
   /** Gives the device back. */

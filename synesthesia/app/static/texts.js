@@ -4,7 +4,7 @@
 export const TEXTS = {
   en: {
     language: "中文",
-    languageName: "Switch to Chinese",
+    languageName: "中文: switch to Chinese",
     theme: "Light or dark",
     tools: "What a touch does",
     listen: "Listen",
@@ -35,7 +35,7 @@ export const TEXTS = {
     sure: "{percent} % sure",
     mute: "Mute {name}",
     muteShort: "Mute",
-    solo: "{name} alone",
+    solo: "Solo: {name} alone",
     soloShort: "Solo",
     level: "Level of {name}",
     nothing: "Nothing here is known to sound; what you hear is ambience.",
@@ -78,7 +78,7 @@ export const TEXTS = {
   },
   zh: {
     language: "English",
-    languageName: "切换到英文",
+    languageName: "English：切换到英文",
     theme: "浅色或深色",
     tools: "点按的作用",
     listen: "聆听",
@@ -109,7 +109,7 @@ export const TEXTS = {
     sure: "把握 {percent}%",
     mute: "静音{name}",
     muteShort: "静音",
-    solo: "只听{name}",
+    solo: "独奏：只听{name}",
     soloShort: "独奏",
     level: "{name}的音量",
     nothing: "这里没有已知会发声的东西；您听到的是环境声。",
