@@ -286,12 +286,28 @@ def _describe(
     system = verbs.load(yes=yes, **({} if model is None else {"describe": model}))
     nearest = system.describe(what, **settings)
     if json:
-        told = [{"phrase": one.phrase, "score": round(one.score, 4)} for one in nearest]
+        told = [
+            {name: value if isinstance(value, str) else round(value, 4)
+             for name, value in one._asdict().items() if value is not None}
+            for one in nearest
+        ]  # fmt: skip
         print(json_format.dumps(told, indent=2, ensure_ascii=False))
     else:
         for one in nearest:
-            print(f"{one.score:6.3f}  {one.phrase}")
+            where = "" if one.bearing is None else f"  ({one.metres:.1f} m, {_way(one.bearing)}, {one.level_db:.0f} dB)"
+            print(f"{one.score:6.3f}  {one.phrase}{where}")
+        if not nearest:
+            print("Nothing is heard from there but ambience.")
     return 0
+
+
+def _way(bearing: float) -> str:
+    """A direction as one says it: 30° to the left, straight ahead."""
+    if abs(bearing) < 5:
+        return "straight ahead"
+    if abs(bearing) > 175:
+        return "right behind"
+    return f"{abs(bearing):.0f}° to the {'left' if bearing > 0 else 'right'}"
 
 
 def _walk(
@@ -1093,7 +1109,7 @@ COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=tyro.conf.Positional[str]),
-    "describe": _derive(_describe, verbs.describe, what=_FILE, phrases=Path | None),
+    "describe": _derive(_describe, verbs.describe, what=_FILE, listener=_PATH | None, phrases=Path | None),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
     "app": app,

@@ -123,10 +123,17 @@ class System:
 
 
 class Nearest(NamedTuple):
-    """A phrase and how near it is: a cosine, which compares phrases and is no probability."""
+    """A phrase and how near it is: a cosine, which compares phrases and is no probability.
+
+    Of something that is heard from a place also where it is from there: `bearing` in degrees to the left of where one
+    looks (−180 to 180), `metres`, and `level_db`, how loud it is there (RMS, full scale; some 1/r).
+    """
 
     phrase: str
     score: float
+    bearing: float | None = None
+    metres: float | None = None
+    level_db: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,20 +334,33 @@ def locate(system: System, photo: Photo, sound: Audio) -> Any:
 
 
 def describe(
-    system: System, what: Photo | Audio, at: Place | None = None, phrases: Phrases | None = None, most: int = 5
+    system: System,
+    what: Photo | Audio | Setting,
+    at: Place | None = None,
+    listener: Route | None = None,
+    phrases: Phrases | None = None,
+    most: int = 5,
+    seed: int = 0,
 ) -> list[Nearest]:
     """Say which of some phrases are nearest to a photo, a place in it, or a sound; the nearest first.
 
-    A score is a cosine: it says which phrase is nearer, not whether one is true. Raises InputError for bad input, and
-    for a sound that is silent.
+    From where a `listener` stands in the scene it tells instead, loudest first, what is heard from there: for each
+    thing the nearest phrase, its direction and its distance. A score is a cosine: it says which phrase is nearer, not
+    whether one is true. Raises InputError for bad input, and for a sound that is silent.
 
     Args:
-        what: A photo (JPEG, PNG, WebP) or a sound (WAV, FLAC, OGG, MP3).
+        what: A photo (JPEG, PNG, WebP) or a sound (WAV, FLAC, OGG, MP3); with a listener also the folder of a scene.
         at: A place in the photo, X,Y from 0,0 (top left) to 1,1 (bottom right), instead of all of it.
+        listener: Where one stands and looks: x,y,z,yaw in metres from the camera and degrees to the left, as for walk.
         phrases: Phrases to choose from instead of the built-in ones: a text file in UTF-8, one phrase on each line.
         most: How many are told.
+        seed: The same seed gives the same sounds to a photo that is listened to.
     """
     _check_range("most", most, 1, 1e6)
+    if listener is not None:
+        if at is not None:
+            raise InputError("Give a point in the photo or a listener in the scene, not both.")
+        return _around(system, what, listener, phrases, most, seed)
     sound = _sound(what) if _is_sound(what) else None
     if sound is not None and at is not None:
         raise InputError("A sound has no places; give a point with a photo only.")
@@ -357,6 +377,33 @@ def describe(
             scores = naming.of_place(named, seen, region)
     order = np.argsort(-scores, kind="stable")[:most]
     return [Nearest(str(named.texts[k]), float(scores[k])) for k in order]
+
+
+def _around(
+    system: System, scene: Setting, listener: Route, phrases: Phrases | None, most: int, seed: int
+) -> list[Nearest]:
+    from .bridges.grounding import SILENT
+    from .bridges.stage import read_path
+
+    naming, named = _named(system, phrases)
+    poses = read_path(listener if isinstance(listener, (str, Path)) else [listener])
+    if len(poses) != 1:
+        raise InputError(f"A listener stands at one place x,y,z,yaw, not at {len(poses)}.")
+    staged = stage(system, scene, seed=seed)
+    staged.check(poses * 2)
+    (pose,), locator, found = poses, system.model("locate"), []
+    for source in staged.sources:
+        way = np.subtract(source.position, pose.position)
+        metres = float(np.linalg.norm(way))
+        heard = Sound(source.sound.samples / np.float32(max(metres, 1.0)), source.sound.rate)
+        if np.abs(heard.samples).max() < SILENT:
+            continue
+        scores = naming.of_sound(named, locator.hear([heard])[0])
+        best = int(np.argmax(scores))
+        bearing = (np.degrees(np.arctan2(-way[0], -way[2])) - pose.yaw + 180) % 360 - 180
+        level = 10 * np.log10(np.mean(np.square(heard.samples, dtype=np.float64)))
+        found.append(Nearest(str(named.texts[best]), float(scores[best]), float(bearing), metres, float(level)))
+    return sorted(found, key=lambda one: -(one.level_db or 0.0))[:most]
 
 
 def stage(system: System, scene: Setting, seed: int = 0) -> Stage:

@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 import synesthesia as syn
 from synesthesia import cli, hub, media, pretrained, verbs
+from synesthesia.acoustics import Outdoors
 from synesthesia.bridges import naming as room
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
 from synesthesia.bridges.naming import Naming, NamingConfig, phrases
+from synesthesia.bridges.place import camera
+from synesthesia.bridges.stage import Spot, Stage
 from synesthesia.encoders.audio import FrameEarsConfig
 from synesthesia.encoders.text import TEXTS, TextConfig, load_text, pieces, tiny_text, words
 from synesthesia.encoders.vision import EyesConfig
 from synesthesia.evaluate import describe as protocol
-from synesthesia.senses import LONGEST_TEXT, Image, InputError, Region, Sound, Text
+from synesthesia.senses import LONGEST_TEXT, Image, InputError, Region, Scene, Sound, Stem, Text
 from synesthesia.train import phrases as grammar
 from synesthesia.train import text as training
 from synesthesia.train.phrases import Meaning, Thing
@@ -237,6 +240,33 @@ def test_scores_are_cosines_in_order(system: verbs.System, photo: Image, tmp_pat
         assert scores == sorted(scores, reverse=True)
         assert all(-1 - 1e-5 <= s <= 1 + 1e-5 for s in scores)
     assert len(system.describe(photo, phrases=["a", "b"])) == 2
+
+
+def test_another_place_another_description(system: verbs.System, photo: Image) -> None:
+    """Two things ahead, left and right: what is nearer is told first, and where it is turns with the listener."""
+    left, right = (Region(np.eye(2, dtype=np.float32)[[k]]) for k in (0, 1))
+    parts = (Stem(left, noise(seed=1), 0.9), Stem(right, noise(seed=2), 0.9), Stem(right, silence(), 0.9))
+    spots = (Spot((-3.0, 0.0, -4.0), 0.0, 1.0), Spot((3.0, 0.0, -4.0), 0.0, 1.0), Spot((0.0, 0.0, -1.0), 0.0, 1.0))
+    stage = Stage(Scene(photo, parts, silence()), spots, camera(photo), Outdoors())
+    here, turned = system.describe(stage, listener=(0.0, 0.0, 0.0, 0.0)), system.describe(stage, listener="0,0,0,90")
+    assert sorted(one.bearing or 0.0 for one in here) == pytest.approx([-36.87, 36.87], abs=0.01)
+    assert sorted(one.bearing or 0.0 for one in turned) == pytest.approx([-126.87, -53.13], abs=0.01)
+    assert [one.metres for one in here] == pytest.approx([5.0, 5.0])
+    near, far = system.describe(stage, listener=(3.0, 0.0, -2.0, 0.0))
+    assert (near.bearing, near.metres) == (pytest.approx(0.0), pytest.approx(2.0))
+    assert near.level_db is not None
+    assert far.level_db is not None
+    assert near.level_db - far.level_db == pytest.approx(10 * np.log10(40 / 4), abs=0.2)
+    assert len(system.describe(stage, listener=(0.0, 0.0, 0.0, 0.0), most=1)) == 1
+    for wrong, why in (("0,0,0,0;1,0,0,0", "one place"), ("0,0", "x,y,z,yaw"), ("0,0,-9999,0", "m away")):
+        with pytest.raises(InputError, match=why):
+            system.describe(stage, listener=wrong)
+    with pytest.raises(InputError, match="not both"):
+        system.describe(photo, at=(0.5, 0.5), listener="0,0,0,0")
+
+
+def silence() -> Sound:
+    return Sound(np.zeros((1, 16_000), np.float32), 16_000)
 
 
 def test_a_place_is_the_mean_over_its_patches(model: Naming, locator: Locator, photo: Image) -> None:
