@@ -47,8 +47,8 @@ class SurveyorConfig:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        if not (1 <= self.width <= 8192 and 8 <= self.hidden <= 4096 and self.hidden % 8 == 0):
-            raise InputError(f"Metres are not read at these widths: {self}; the hidden one is a multiple of 8.")
+        if not (1 <= self.width <= 8192 and 1 <= self.hidden <= 8192):
+            raise InputError(f"A head of these widths is not built: {self}.")
         if not (0 <= self.layers <= 16 and 0 <= self.dropout < 1):
             raise InputError(f"Layers up to 16 and a dropout below 1, not {self}.")
 
@@ -58,14 +58,13 @@ class _Layer(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, width)
-        self.drop = nn.Dropout2d(dropout)
+        self.before = nn.Sequential(nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout))
         self.conv = nn.Conv2d(width, width, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kernel = (self.conv.weight + self.conv.weight.flip(-1)) / 2
-        around = F.pad(self.drop(F.gelu(self.norm(x))), (1, 1, 1, 1), mode="replicate")
-        return x + F.conv2d(around, kernel, self.conv.bias)
+        around = F.pad(self.before(x).permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
+        return x + F.conv2d(around, kernel, self.conv.bias).permute(0, 2, 3, 1)
 
 
 class Head(nn.Module):
@@ -81,7 +80,7 @@ class Head(nn.Module):
         self.placed = nn.Linear(PLACED, h)
         self.whole = nn.Linear(h, h)
         self.layers = nn.Sequential(*[_Layer(h, config.dropout / 2) for _ in range(config.layers)])
-        self.log_metres = nn.Sequential(nn.GELU(), nn.Conv2d(h, 1, 1))
+        self.log_metres = nn.Sequential(nn.LayerNorm(h), nn.GELU(), nn.Linear(h, 1))
 
     def forward(
         self, dense: Float[torch.Tensor, "n rows columns source"], places: Float[torch.Tensor, "n rows columns 4"]
@@ -90,7 +89,7 @@ class Head(nn.Module):
         x = self.seen(dense) + self.placed(places)
         x = x + self.whole(F.gelu(x.mean((1, 2), keepdim=True)))
         # The middle of what things are, so that the first step need not look for it.
-        return self.log_metres(self.layers(x.permute(0, 3, 1, 2)))[:, 0] + math.log(20.0)
+        return self.log_metres(self.layers(x))[..., 0] + math.log(20.0)
 
     def loss(
         self,
