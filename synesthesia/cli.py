@@ -289,7 +289,8 @@ def _walk(
     keep: Also keep the scene in this folder, to walk through it again without hearing the photo anew.
     bits: Bits per sample of WAV and FLAC.
     model: Another model of hear: a folder or hf:user/repo@commit.
-    depth: A network that sees depth (Depth Anything V2, metric): a folder or hf:user/repo@commit.
+    depth: Another network that sees depth: a folder, or hf:user/repo@commit of a metric Depth Anything V2; or ground,
+        the formula of where things meet the ground.
     yes: Agree to a download without being asked.
     """
     from .bridges.stage import check_new, read_path
@@ -805,6 +806,20 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_depth(shards: tyro.conf.Positional[Path], output: _OUT, locator: str = "locate/tiny") -> int:
+    """Train walk/tiny, which tells how far things are, on drawn scenes; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia world scenes` made.
+        output: The folder for checkpoints; the last is in final/.
+        locator: Whose eyes it looks with: a name, a folder or hf:user/repo@commit.
+    """
+    from .train import depth as room
+
+    print(room.train(shards, output, locator))
+    return 0
+
+
 def train_voice(
     shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
 ) -> int:
@@ -881,7 +896,7 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
+    "train": {"depth": train_depth, "eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,

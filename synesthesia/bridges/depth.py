@@ -1,4 +1,4 @@
-"""How far each part of a picture is, learned: the eyes of a locator, and a small head that reads metres off what they see.
+"""How far each part of a picture is, learned: a locator's eyes, and a small head that reads metres off what they see.
 
 The head is shown what the eyes see and how far level ground would be there (`Camera.ground`), and learns how far things
 truly are: what is drawn larger is nearer, what stands before the horizon stands on the ground, a crown is as far as its
@@ -161,11 +161,23 @@ class Surveyor(nn.Module):
         return metres.clamp(NEAREST, FARTHEST).cpu().numpy()
 
     def distances(self, image: Image, regions: Sequence[Region], camera: Camera) -> Float[np.ndarray, " regions"]:
-        """The median over the clear part of each region; infinite where most of that is sky."""
+        """The median over the clear part of each region; infinite where most of that is sky.
+
+        Of the camera only the horizon and what ground it would see are looked at.
+        """
         metres = self.see(image, camera) if regions else np.zeros((1, 1), np.float32)
-        out = []
-        for region in regions:
-            share = region.on(*metres.shape)
-            far = float(np.median(metres[share >= CLEAR * share.max()]))
-            out.append(far if far < SKY else math.inf)
-        return np.array(out, float)
+        return np.array([median(metres, region) for region in regions], float)
+
+
+def median(metres: Float[np.ndarray, "rows columns"], region: Region) -> float:
+    """How far the middle of the clear part of a region is on a map of metres; infinite where that is sky."""
+    share = region.on(*metres.shape)
+    far = float(np.median(metres[share >= CLEAR * share.max()]))
+    return far if far < SKY else math.inf
+
+
+def on_grid(depth: Float[np.ndarray, "h w"], rows: int, columns: int) -> Float[np.ndarray, "rows columns"]:
+    """A world's depth map, in which 0 says that nothing is there, as metres of each patch: the geometric mean, with
+    nothing as far as can be."""
+    logs = np.log(np.where(depth > 0, depth, FARTHEST).clip(NEAREST, FARTHEST)).astype(np.float32)
+    return F.adaptive_avg_pool2d(torch.from_numpy(logs)[None], (rows, columns))[0].exp().numpy()

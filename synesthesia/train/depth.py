@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 
 from .. import shards
-from ..bridges.depth import Surveyor, SurveyorConfig, places
+from ..bridges.depth import Surveyor, SurveyorConfig, on_grid, places
 from ..bridges.grounding import Locator
-from ..bridges.place import FARTHEST, NEAREST, camera
+from ..bridges.place import camera
 from ..senses import Image, InputError
 from .distil import jitter
 from .loop import LoopConfig, fit
@@ -47,29 +46,24 @@ class DepthRun:
     seed: int = 0
 
 
-def log_metres(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """The logarithm of a depth map of a world, in which 0 says that nothing is there: that is as far as can be."""
-    return np.log(np.where(depth > 0, depth, FARTHEST).clip(NEAREST, FARTHEST)).astype(np.float32)
-
-
 def view(
-    image: Image, far: Float[np.ndarray, "h w"], rng: np.random.Generator, g: torch.Generator
+    image: Image, depth: Float[np.ndarray, "h w"], rng: np.random.Generator, g: torch.Generator
 ) -> tuple[Image, Float[np.ndarray, "_ _"]]:
-    """A picture as it might have been: a part of it, half mirrored, in other colours; and what is true of that."""
+    """A picture as it might have been: a part of it, half mirrored, in other colours; and how far its pixels are."""
     share = float(np.sqrt(rng.uniform(LEAST_AREA, 1)))
-    height, width = far.shape
+    height, width = depth.shape
     h, w = round(share * height), round(share * width)
     y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
     turn = slice(None, None, -1 if rng.random() < 0.5 else 1)
     pixels = np.asarray(image.pixels)[y : y + h, x : x + w][:, turn]
     other = jitter(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255, g)[0]
-    return Image((other * 255).round().byte().permute(1, 2, 0).numpy()), far[y : y + h, x : x + w][:, turn]
+    return Image((other * 255).round().byte().permute(1, 2, 0).numpy()), depth[y : y + h, x : x + w][:, turn]
 
 
 def look_at(eyes: PatchEncoder, folder: Path, times: int, seed: int, path: Path) -> dict[str, torch.Tensor]:
     """What the eyes see in views of every picture of a folder of shards: `dense` (n, rows, columns, width) in half
-    precision, `places` and the mean logarithm of metres `far` on the same grid. Kept in a file; a run that resumes finds
-    it there. Raises InputError for a folder without pictures of known depth, or with pictures of different shapes.
+    precision, `places` and the mean logarithm of metres `far` on the same grid. Kept in a file; a run that resumes
+    finds it there. Raises InputError for a folder without pictures of known depth, or with ones of different shapes.
     """
     if path.is_file():
         return load_file(path)
@@ -78,15 +72,14 @@ def look_at(eyes: PatchEncoder, folder: Path, times: int, seed: int, path: Path)
     for example in track(shards.examples(folder, only={"jpg", "depth.png"}), "looking at pictures"):
         if "depth" not in example.arrays:
             raise InputError(f"{example.key!r} does not say how far its pixels are.")
-        far = log_metres(example.arrays["depth"])
-        pairs = [view(example.image, far, rng, g) for _ in range(times)]
-        for (image, truth), patches in zip(pairs, eyes.see([image for image, _ in pairs]), strict=True):
+        pairs = [view(example.image, example.arrays["depth"], rng, g) for _ in range(times)]
+        for (image, depth), patches in zip(pairs, eyes.see([image for image, _ in pairs]), strict=True):
             grid = (patches.rows, patches.columns)
             if kept["far"] and kept["far"][0].shape != grid:
                 raise InputError(f"The pictures of {folder} have different shapes; train on those of one shape.")
             kept["dense"].append(torch.from_numpy(patches.dense.values).half())
             kept["places"].append(places(camera(image), *grid))
-            kept["far"].append(F.adaptive_avg_pool2d(torch.from_numpy(truth.copy())[None], grid)[0])
+            kept["far"].append(torch.from_numpy(np.log(on_grid(depth, *grid))))
     if not kept["far"]:
         raise InputError(f"There are no pictures in the shards of {folder}; make some with `synesthesia world scenes`.")
     seen = {name: torch.stack(values) for name, values in kept.items()}
