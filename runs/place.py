@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from synesthesia import shards
-from synesthesia.bridges.depth import SKY, Surveyor, median, on_grid
+from synesthesia.bridges.depth import SKY, Surveyor, distance, on_grid
 from synesthesia.bridges.place import ALOFT, FARTHEST, Ground, camera
 from synesthesia.bridges.stage import Camera
 from synesthesia.metrics import bootstrap
@@ -55,7 +55,7 @@ def main(paths: list[Path], model: str) -> None:
                 continue
             region = Region(example.arrays["masks"][source["mask"]] / 255)
             metres = [float(Ground().distances(image, [region], one)[0]) for one in (true, found, middle)]
-            metres += [float(net.distances(image, [region], found)[0]), median(real, region)]
+            metres += [float(net.distances(image, [region], found)[0]), distance(real, region)]
             away = np.where(np.isfinite(metres), metres, ALOFT)
             for kind in (source["kind"], "all"):
                 errors[kind].append(list(np.abs(away / source["distance_m"] - 1)))

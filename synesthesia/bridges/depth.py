@@ -28,6 +28,7 @@ from .stage import Camera
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+NEAR_PART = 0.25  # of a region is nearer than what is said of it: what is behind shows through crowns and over edges
 SKY = 200.0  # metres; what looks farther is sky, and how far something is there nobody knows
 PLACED = 4  # numbers that say where a patch is
 
@@ -161,18 +162,18 @@ class Surveyor(nn.Module):
         return metres.clamp(NEAREST, FARTHEST).cpu().numpy()
 
     def distances(self, image: Image, regions: Sequence[Region], camera: Camera) -> Float[np.ndarray, " regions"]:
-        """The median over the clear part of each region; infinite where most of that is sky.
+        """The lower quartile over the clear part of each region (`distance`); infinite where that is sky.
 
         Of the camera only the horizon and what ground it would see are looked at.
         """
         metres = self.see(image, camera) if regions else np.zeros((1, 1), np.float32)
-        return np.array([median(metres, region) for region in regions], float)
+        return np.array([distance(metres, region) for region in regions], float)
 
 
-def median(metres: Float[np.ndarray, "rows columns"], region: Region) -> float:
-    """How far the middle of the clear part of a region is on a map of metres; infinite where that is sky."""
+def distance(metres: Float[np.ndarray, "rows columns"], region: Region) -> float:
+    """How far a region is on a map of metres: a quarter of its clear part is nearer; infinite where that is sky."""
     share = region.on(*metres.shape)
-    far = float(np.median(metres[share >= CLEAR * share.max()]))
+    far = float(np.quantile(metres[share >= CLEAR * share.max()], NEAR_PART))
     return far if far < SKY else math.inf
 
 

@@ -17,7 +17,7 @@ import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 
-from .. import shards
+from .. import hub, shards
 from ..bridges.depth import Surveyor, SurveyorConfig, on_grid, places
 from ..bridges.grounding import Locator
 from ..bridges.place import camera
@@ -37,10 +37,10 @@ LEAST_AREA = 0.75  # of a picture that a view shows
 class DepthRun:
     """A run of `walk/tiny`: steps of `batch` views each; of every picture so many views are kept."""
 
-    steps: int = 1200
+    steps: int = 1600
     batch: int = 32
     lr: float = 2e-3
-    views: int = 3
+    views: int = 2
     hidden: int = 96
     layers: int = 3
     seed: int = 0
@@ -104,4 +104,12 @@ def train(folder: Path, out: Path, locator: str = "locate/tiny", run: DepthRun |
         return model.head.loss(seen["dense"][rows].float(), seen["places"][rows], seen["far"][rows])
 
     fit(model.head, loss, LoopConfig(run.steps, run.lr, weight_decay=0.05, seed=run.seed), out / "depth")
-    return model.save(out / "final")
+    card = hub.Card(
+        "walk/mine",
+        "as that of the locator",
+        f"How far each part of a photo is: a head on the eyes of {locator}, which it needs.",
+        "The drawn scenes that it was given.",
+        f"`synesthesia train depth`, {run.steps} steps.",
+        "It has seen drawn scenes only. Nothing is known about it until runs/place.py has measured it.",
+    )
+    return model.save(out / "final", card)
