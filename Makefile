@@ -57,6 +57,6 @@ $(VENV)/app.stamp: $(VENV)/package.stamp
 	$(PIP) install -c constraints.txt -e '.[app]'
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/package.stamp
+$(VENV)/test.stamp: $(VENV)/package.stamp Makefile
 	$(PIP) install -c constraints.txt -e '.[dev,app,walk,worlds,video]'
 	@touch $@

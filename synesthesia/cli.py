@@ -328,7 +328,8 @@ def _walk(
     keep: Also keep the scene in this folder, to walk through it again without hearing the photo anew.
     bits: Bits per sample of WAV and FLAC.
     model: Another model of hear: a folder or hf:user/repo@commit.
-    depth: A network that sees depth (Depth Anything V2, metric): a folder or hf:user/repo@commit.
+    depth: Another network that sees depth: a folder, or hf:user/repo@commit of a metric Depth Anything V2; or ground,
+        the formula of where things meet the ground.
     yes: Agree to a download without being asked.
     """
     from .bridges.stage import check_new, read_path
@@ -419,16 +420,18 @@ def demo(
     at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
-    """Knock on a photo and hear it, or do so with the photos that ship with the project, and look for a sound in one.
+    """Knock on a photo and hear it, or do so with the photos that ship with the project; look for a sound in one of
+    them, and walk through it.
 
-    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate.wav and locate.png.
+    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate and walk as well.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
         at: Where to strike it, X,Y from 0,0 (top left) to 1,1 (bottom right).
         output: The folder to write to.
     """
-    from .picture import draw_heat, draw_scene
+    from .bridges.stage import read_path
+    from .picture import draw_heat, draw_map, draw_scene
 
     _make_folder(output)
     system = verbs.default()
@@ -457,6 +460,12 @@ def demo(
         media.write_image(output / "locate.png", draw_heat(place, found.heat))
         sure = f"{found.confidence:.0%} sure"
         print(f"the sound of a fire, looked for in beach.jpg: most likely at {found.at.x:.2f},{found.at.y:.2f}, {sure}")
+        stage, path = system.stage(scene), [(0.0, 0.0, 0.0, 0.0), (1.0, 0.0, -2.0, 0.0), (1.0, 0.0, -2.0, 90.0)]
+        system.walk(stage, path, level_db=-12.0).save(output / "walk.wav")
+        poses = read_path(path)
+        plan = draw_map(stage.scene, stage.sources, poses, stage.walls, stage.camera.across_deg)
+        media.write_image(output / "walk.png", plan)
+        print(f"a walk of two metres into beach.jpg, then a turn to the left: {verbs.staged_headline(stage)}")
     print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
     print("synesthesia hear photo.jpg --at 0.5,0.5")
@@ -1037,6 +1046,20 @@ def train_text(
     return 0
 
 
+def train_depth(shards: tyro.conf.Positional[Path], output: _OUT, locator: str = "locate/tiny") -> int:
+    """Train walk/tiny, which tells how far things are, on drawn scenes; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia world scenes` made.
+        output: The folder for checkpoints; the last is in final/.
+        locator: Whose eyes it looks with: a name, a folder or hf:user/repo@commit.
+    """
+    from .train import depth as room
+
+    print(room.train(shards, output, locator))
+    return 0
+
+
 def train_voice(
     shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
 ) -> int:
@@ -1116,7 +1139,14 @@ COMMANDS: dict[str, Any] = {
     "export": export,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "text": train_text, "voice": train_voice},
+    "train": {
+        "depth": train_depth,
+        "eyes": train_eyes,
+        "hear": train_hear,
+        "knock": train_knock,
+        "text": train_text,
+        "voice": train_voice,
+    },
     "evaluate": {
         "birds": evaluate_birds,
         "describe": evaluate_describe,

@@ -46,6 +46,7 @@ Setting: TypeAlias = Any
 Route: TypeAlias = Annotated[Any, "path"]
 Ears: TypeAlias = str | Path
 
+GROUND = "walk/ground"  # no weights: distances by the formula alone
 LOOP_S = 8.0  # a photo that is walked through sounds in loops of so many seconds
 SEEN_PICTURES = 32  # encoded pictures that a system remembers, so that a second click on one is quick
 
@@ -410,8 +411,8 @@ def stage(system: System, scene: Setting, seed: int = 0) -> Stage:
     """A scene in metres (`bridges.stage.Stage`), to walk through, draw, and keep in a folder with `save`.
 
     A photo is heard first, in loops; what `hear` gave is taken as it is; of a folder the scene in it is read. Distances
-    come from the model of walk, a network that sees depth, or, where the system has none, from where things meet the
-    ground. Raises InputError for bad input.
+    come from the model of walk, a network that sees depth, or, where the system has none or its name is "ground", from
+    where things meet the ground. Raises InputError for bad input.
     """
     from .bridges.place import place
     from .bridges.stage import Stage
@@ -420,7 +421,7 @@ def stage(system: System, scene: Setting, seed: int = 0) -> Stage:
         return scene
     if isinstance(scene, (str, Path)) and Path(scene).is_dir():
         return Stage.load(scene)
-    depth = system.model("walk") if "walk" in system.models else None
+    depth = None if system.models.get("walk", GROUND) == GROUND else system.model("walk")
     if isinstance(scene, Scene):
         return place(scene, depth)
     return place(hear(system, scene, seconds=LOOP_S, seed=seed, loop=True), depth, loop=True)
@@ -586,14 +587,18 @@ def _load_describe(folder: Path) -> Any:
     return Naming.load(folder)
 
 
-def _load_depth(folder: Path) -> Any:
-    from .bridges.pretrained_depth import DepthAnything
+def _load_walk(folder: Path) -> Any:
+    if "model_type" in hub.read_config(folder):  # somebody else's, as transformers keeps it
+        from .bridges.pretrained_depth import DepthAnything
 
-    return DepthAnything.load(folder)
+        return DepthAnything.load(folder)
+    from .bridges.depth import Surveyor
+
+    return Surveyor.load(folder)
 
 
 _LOADERS: dict[str, Callable[[Path], Any]] = {
-    "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "describe": _load_describe, "walk": _load_depth,
+    "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "describe": _load_describe, "walk": _load_walk,
 }  # fmt: skip
 
 

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 from synesthesia import hub, shards, verbs
+from synesthesia.bridges.depth import SKY, Surveyor, on_grid
 from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.bridges.knock import LINES, Knock, Physics
+from synesthesia.bridges.place import ALOFT, Ground, camera
 from synesthesia.codecs.bands import LEVELS, Bands
 from synesthesia.evaluate.judge import Judge
 from synesthesia.evaluate.locate import audible
 from synesthesia.metrics.localisation import iou, pointing
 from synesthesia.physics.materials import GROUPS
-from synesthesia.senses import Example, Region, Sound
+from synesthesia.senses import Example, Image, Region, Sound
 
 HERE = Path(__file__).parent
 ENDINGS = {"jpg", "json", "safetensors"}
@@ -204,3 +206,54 @@ def _colour(sound: Sound) -> np.ndarray:
     levels = 10 ** (Bands().encode(sound).values[:, LEVELS] / 10)
     mean = levels.mean(0)
     return 10 * np.log10(mean / mean.sum() + 1e-8)
+
+
+# --- walk ---
+
+
+@pytest.fixture(scope="module")
+def surveyor() -> Surveyor:
+    return Surveyor.load("walk/tiny")
+
+
+def test_distances_are_seen_better_than_reckoned(surveyor: Surveyor, scenes: list[Example]) -> None:
+    """Measured on 192 other scenes: MEASURED."""
+    seen, reckoned = [], []
+    for example in scenes:
+        taken = camera(example.image)
+        for source in example.truth["sources"]:  # ty: ignore[not-iterable]
+            if source["kind"] in ("fire", "river", "sea", "waterfall", "wind"):
+                region = Region(example.arrays["masks"][source["mask"]] / 255)
+                for told, errors in ((surveyor, seen), (Ground(), reckoned)):
+                    away = float(told.distances(example.image, [region], taken)[0])
+                    errors.append(abs((away if np.isfinite(away) else ALOFT) / source["distance_m"] - 1))
+    assert len(seen) >= 10
+    print(np.median(seen), np.median(reckoned), len(seen))
+    assert np.median(seen) < 0.5
+    assert np.median(seen) < 0.9 * np.median(reckoned)
+
+
+def test_the_land_is_as_far_as_it_is_and_what_is_farther_looks_farther(
+    surveyor: Surveyor, scenes: list[Example]
+) -> None:
+    from scipy.stats import spearmanr
+
+    errors, order = [], []
+    for example in scenes:
+        metres = surveyor.see(example.image, camera(example.image))
+        true = on_grid(example.arrays["depth"], *metres.shape)
+        land = true < SKY
+        errors.append(np.abs(metres[land] / true[land] - 1))
+        order.append(spearmanr(metres.ravel(), true.ravel()).statistic)
+    print(np.median(np.concatenate(errors)), np.median(order), np.min(order))
+    assert np.median(np.concatenate(errors)) < 0.3
+    assert np.median(order) > 0.9
+
+
+def test_what_is_seen_in_a_mirror_is_about_as_far(surveyor: Surveyor, scenes: list[Example]) -> None:
+    for example in scenes[:6]:
+        image = example.image
+        mirrored = Image(np.ascontiguousarray(np.asarray(image.pixels)[:, ::-1]))
+        a, b = (surveyor.see(one, camera(one)) for one in (image, mirrored))
+        print(np.median(np.abs(np.log(a / b[:, ::-1]))))
+        assert np.median(np.abs(np.log(a / b[:, ::-1]))) < 0.15
