@@ -16,6 +16,7 @@ from .senses import Scene as Scene
 from .senses import Sound as Sound
 from .senses import Stem as Stem
 from .senses import Strike as Strike
+from .verbs import Glimpse as Glimpse
 from .verbs import Hit as Hit
 from .verbs import System as System
 from .verbs import default as default
@@ -28,8 +29,9 @@ from .verbs import default_hear as hear
 from .verbs import default_hear_blocks as hear_blocks
 from .verbs import default_knock as knock
 from .verbs import default_locate as locate
+from .verbs import default_see as see
 
 __all__ = [
-    "Example", "Hit", "Image", "InputError", "Point", "Region", "Scene", "Sound", "Stem", "Strike", "System",
-    "default", "hear", "hear_blocks", "knock", "load", "locate",
+    "Example", "Glimpse", "Hit", "Image", "InputError", "Point", "Region", "Scene", "Sound", "Stem", "Strike", "System",
+    "default", "hear", "hear_blocks", "knock", "load", "locate", "see",
 ]  # fmt: skip

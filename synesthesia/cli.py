@@ -269,6 +269,33 @@ def _locate(
     return 0
 
 
+def _see(
+    sound: Path,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("see.png"),
+    json: bool = False,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    output: The picture (PNG, JPEG, WebP); several variations are a grid.
+    json: Print which part of the sound was seen.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    media.check_writable(output)
+    system = verbs.load(yes=yes, **({} if model is None else {"see": model}))
+    glimpse = system.see(sound, **settings)
+    media.write_image(output, glimpse.grid)
+    if json:
+        told = {"start_s": round(glimpse.start, 3), "seconds": round(glimpse.seconds, 3), "of_s": round(glimpse.of, 3),
+                "pictures": len(glimpse.pictures), "picture": str(output)}  # fmt: skip
+        print(json_format.dumps(told))
+    else:
+        print(f"{output}: {verbs.seen_headline(glimpse)}")
+    return 0
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -734,6 +761,26 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_see(
+    shards: tyro.conf.Positional[Path],
+    locator: str,
+    output: _OUT,
+    worlds: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+) -> int:
+    """Train a seeing model on photos and recordings, and on worlds; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        locator: Whose ears it hears with: a folder that `synesthesia train hear` left, or hf:user/repo@commit.
+        output: The folder for checkpoints; the last is in final/.
+        worlds: A folder that `synesthesia world scenes` or `birds` made; may be given more than once.
+    """
+    from .train import see as room
+
+    print(room.train(shards, locator, output, worlds=worlds))
+    return 0
+
+
 def train_voice(
     shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
 ) -> int:
@@ -806,10 +853,11 @@ COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
+    "see": _derive(_see, verbs.see, sound=_FILE, photo=Path | None, mask=Path | None),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "voice": train_voice},
+    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "see": train_see, "voice": train_voice},
     "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,

@@ -30,7 +30,9 @@ DESCRIPTIONS = ("preprocessor_config.json", "model.safetensors.index.json", "REA
 ONLY_SAFETENSORS = "Weights are read from safetensors only, never from a pickle such as pytorch_model.bin."
 
 # A preset is a dictionary verb → model.
-PRESETS: dict[str, dict[str, str]] = {"tiny": {"knock": "knock/tiny", "hear": "hear/tiny", "locate": "locate/tiny"}}
+PRESETS: dict[str, dict[str, str]] = {
+    "tiny": {"knock": "knock/tiny", "hear": "hear/tiny", "locate": "locate/tiny", "see": "see/tiny"}
+}
 
 MAX_HEADER = 8 * 2**20
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
