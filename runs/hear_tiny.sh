@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about two hours and a half on two CPU cores (packing 2 min, scenes 15, eyes 30, locator 25, mapper 50, figures 25).
+# Cost: about two hours and a half on two CPU cores (packing 2 min, scenes 15, eyes 30, locator 25, mapper 65, figures 20).
 # The recipe of eyes/tiny, locate/tiny and hear/tiny: sh runs/hear_tiny.sh DATA TEACHERS JUDGE [OUT]
 #   DATA      holds the files of the starter table (`synesthesia data fetch starter -o DATA`)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)

@@ -10,6 +10,7 @@ Importing this package is quick: torch and everything else heavy loads at a verb
 from .senses import Example as Example
 from .senses import Image as Image
 from .senses import InputError as InputError
+from .senses import Listener as Listener
 from .senses import Point as Point
 from .senses import Region as Region
 from .senses import Scene as Scene
@@ -30,8 +31,10 @@ from .verbs import default_hear_blocks as hear_blocks
 from .verbs import default_knock as knock
 from .verbs import default_locate as locate
 from .verbs import default_see as see
+from .verbs import default_walk as walk
+from .verbs import default_walk_blocks as walk_blocks
 
 __all__ = [
-    "Example", "Glimpse", "Hit", "Image", "InputError", "Point", "Region", "Scene", "Sound", "Stem", "Strike", "System",
-    "default", "hear", "hear_blocks", "knock", "load", "locate", "see",
+    "Example", "Glimpse", "Hit", "Image", "InputError", "Listener", "Point", "Region", "Scene", "Sound", "Stem",
+    "Strike", "System", "default", "hear", "hear_blocks", "knock", "load", "locate", "see", "walk", "walk_blocks",
 ]  # fmt: skip

@@ -8,20 +8,22 @@ from __future__ import annotations
 import inspect
 import itertools
 import json as json_format
+import math
 import os
 import sys
 import textwrap
 import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from . import media, verbs
-from .senses import InputError, Point
+from .senses import InputError, Point, Sound
 
 # --- notations: how a value that has its own meaning is written on the command line ----------------------------------
 
@@ -85,6 +87,7 @@ _NOTATIONS: dict[Any, Any] = {
     verbs.Place | None: Annotated[Any, _notation(_point, "X,Y")],
 }
 _FILE = tyro.conf.Positional[Path]
+_PATH = Annotated[Any, _notation(str, "X,Y,Z,YAW;...|FILE.json")]
 
 
 def _derive(command: Callable[..., int], verb: Callable[..., Any], **special: Any) -> Callable[..., int]:
@@ -249,7 +252,7 @@ def _locate(
 ) -> int:
     """
     output: The photo with the places lit up that would make the sound (PNG).
-    json: Print confidence, centre and area of the place.
+    json: Print confidence, the likeliest place and the area of the region.
     model: Another model: a folder or hf:user/repo@commit.
     yes: Agree to a download without being asked.
     """
@@ -259,13 +262,12 @@ def _locate(
     system = verbs.load(yes=yes, **({} if model is None else {"locate": model}))
     found = system.locate(photo, sound)
     media.write_image(output, draw_heat(media.read_image(photo), found.heat))
-    centre = found.region.centre
-    told = {"confidence": round(found.confidence, 3), "at": [round(centre.x, 3), round(centre.y, 3)],
+    told = {"confidence": round(found.confidence, 3), "at": [round(found.at.x, 3), round(found.at.y, 3)],
             "area": round(found.region.area, 3), "picture": str(output)}  # fmt: skip
     if json:
         print(json_format.dumps(told))
     else:
-        print(f"{output}: around {centre.x:.2f},{centre.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
+        print(f"{output}: at {found.at.x:.2f},{found.at.y:.2f}, {found.confidence:.0%} sure that the photo shows it")
     return 0
 
 
@@ -294,6 +296,75 @@ def _see(
     else:
         print(f"{output}: {verbs.seen_headline(glimpse)}")
     return 0
+
+
+def _walk(
+    scene: Path,
+    path: str,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("walk.wav"),
+    map: Path | None = None,
+    keep: Path | None = None,
+    bits: Literal[16, 24] = 16,
+    model: str | None = None,
+    depth: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    output: The sound file (WAV, FLAC, OGG, MP3).
+    map: Also draw the scene from above, with its sources, walls and the path, to this PNG.
+    keep: Also keep the scene in this folder, to walk through it again without hearing the photo anew.
+    bits: Bits per sample of WAV and FLAC.
+    model: Another model of hear: a folder or hf:user/repo@commit.
+    depth: A network that sees depth (Depth Anything V2, metric): a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    from .bridges.stage import check_new, read_path
+
+    for file in (output, *([] if map is None else [map])):
+        media.check_writable(file)
+    if keep is not None:
+        check_new(keep)
+    models = {verb: name for verb, name in (("hear", model), ("walk", depth)) if name is not None}
+    system = verbs.load(yes=yes, **models)
+    poses = read_path(path)
+    stage = system.stage(scene, seed=settings.pop("seed"))
+    blocks = system.walk_blocks(stage, poses, **settings)
+    seconds, peak = _write_walk(output, blocks, bits, settings["seconds"] or stage.scene.bed.seconds)
+    if map is not None:
+        from .picture import draw_map
+
+        media.write_image(map, draw_map(stage.scene, stage.sources, poses, stage.walls, stage.camera.across_deg))
+    if keep is not None:
+        stage.save(keep)
+    print(f"{output}: {seconds:.4g} s, {verbs.staged_headline(stage)}")
+    if peak > 1:
+        over = 20 * math.log10(peak)
+        warnings.warn(
+            f"{output} is clipped: its peak is {over:.1f} dB above full scale (2 Pa). "
+            f"Give --level-db={math.floor(settings['level_db'] - over)}.",
+            stacklevel=1,
+        )
+    return 0
+
+
+def _write_walk(output: Path, blocks: Iterator[Sound], bits: int, seconds: float) -> tuple[float, float]:
+    """Write blocks as they come, so that memory does not grow; how many seconds it became, and its peak."""
+    from rich.progress import Progress
+
+    first = next(blocks)
+    samples, peak = 0, 0.0
+    with (
+        Progress(transient=True) as bar,
+        media.sound_writer(output, first.rate, first.channels, bits) as write,
+    ):
+        task = bar.add_task("walking", total=seconds)
+        for block in itertools.chain([first], blocks):
+            write(block.samples)
+            samples += block.samples.shape[1]
+            peak = max(peak, float(np.abs(block.samples).max(initial=0.0)))
+            bar.update(task, advance=block.seconds)
+    return samples / first.rate, peak
 
 
 def _make_folder(folder: Path) -> None:
@@ -372,9 +443,9 @@ def demo(
         fire.save(output / "locate.wav")
         found = system.locate(place, fire)
         media.write_image(output / "locate.png", draw_heat(place, found.heat))
-        centre = found.region.centre
-        print(f"the sound of a fire, looked for in it: around {centre.x:.2f},{centre.y:.2f}")
-    print(f"Listen to knock.wav and hear.wav in {output}, and look at the pictures beside them.")
+        sure = f"{found.confidence:.0%} sure"
+        print(f"the sound of a fire, looked for in beach.jpg: most likely at {found.at.x:.2f},{found.at.y:.2f}, {sure}")
+    print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
     print("synesthesia hear photo.jpg --at 0.5,0.5")
     return 0
@@ -854,6 +925,7 @@ COMMANDS: dict[str, Any] = {
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
     "see": _derive(_see, verbs.see, sound=_FILE, photo=Path | None, mask=Path | None),
+    "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},

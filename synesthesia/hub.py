@@ -59,9 +59,11 @@ class Card:
 
     def markdown(self) -> str:
         """The card as the README.md of a checkpoint, with the header that model hubs read."""
+        known = " " not in self.licence  # hubs know licences by identifiers; one in words stands beside "other"
         lines = [
             "---",
-            f"license: {self.licence.lower()}",
+            f"license: {self.licence.lower() if known else 'other'}",
+            *([] if known else [f"license_name: {self.licence.lower().replace(' ', '-')}"]),
             "library_name: synesthesia",
             "---",
             "",
@@ -157,7 +159,8 @@ def _fetch(reference: str, yes: bool, need: Sequence[str], also: Sequence[str]) 
             why = f" {ONLY_SAFETENSORS}" if any(name.endswith(".safetensors") for name in lacking) else ""
             raise InputError(f"{reference} has no {', '.join(lacking)}.{why}")
         size = sum(sizes.get(name, 0) for name in files)
-        licence = (info.card_data or {}).get("license") or "not stated"
+        told = info.card_data or {}
+        licence = told.get("license_name") or told.get("license") or "not stated"
         agree(f"{reference}: {size / 2**20:.0f} MB, licence: {licence}.", yes or size < 2**20)
         return Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:

@@ -207,20 +207,22 @@ def _exif_orientation(picture: Any) -> int:
 # --- sounds ----------------------------------------------------------------------------------------------------------
 
 
-def read_sound(source: str | Path | bytes, rate: int | None = None) -> Sound:
+def read_sound(
+    source: str | Path | bytes, rate: int | None = None, *, longest: int = MAX_SOUND_SAMPLES
+) -> Sound:  # fmt: skip
     """A WAV, FLAC, OGG or MP3 file (or the sound of a video) as float samples, resampled to `rate` Hz when given.
 
-    Raises InputError for anything else, damage, NaN samples, more than 500 million samples, or a video without the
-    extra `video`.
+    Raises InputError for anything else, damage, NaN samples, a file of more than `longest` samples (refused before any
+    is decoded), or a video without the extra `video`.
     """
     if not isinstance(source, bytes) and Path(source).suffix.lower() in VIDEOS:
         sound = _read_video_sound(Path(source))
     else:
-        sound = _read_soundfile(source)
+        sound = _read_soundfile(source, longest)
     return sound if rate is None else resample(sound, rate)
 
 
-def _read_soundfile(source: str | Path | bytes) -> Sound:
+def _read_soundfile(source: str | Path | bytes, longest: int) -> Sound:
     import soundfile
 
     name = "The sound" if isinstance(source, bytes) else str(source)
@@ -229,7 +231,7 @@ def _read_soundfile(source: str | Path | bytes) -> Sound:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             if file.format not in ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "MPEG"):
                 raise InputError(f"{name} is {file.format}, not WAV, FLAC, OGG or MP3.")
-            if not 0 <= file.frames * file.channels <= MAX_SOUND_SAMPLES:
+            if not 0 <= file.frames * file.channels <= longest:
                 raise InputError(f"{name} claims {file.frames} samples in {file.channels} channels; too long.")
             samples, rate = file.read(dtype="float32", always_2d=True).T, file.samplerate
     except (soundfile.SoundFileError, *_DECODE_ERRORS) as error:

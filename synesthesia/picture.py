@@ -1,4 +1,7 @@
-"""Pictures of what was heard: a knock, a scene, where a sound comes from; pictures side by side. Pillow and NumPy only."""
+"""Pictures of what was heard: a knock, a scene, where a sound comes from; and pictures side by side.
+
+Pillow and NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .senses import Image, Point, Scene, Sound
+from .senses import Image, Listener, Point, Scene, Sound, Source
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -79,17 +82,7 @@ def draw_scene(scene: Scene) -> Image:
 
     canvas = Pil.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     side = HEIGHT - 2 * MARGIN
-    photo = np.asarray(scene.image.pixels, np.float64)
-    colours = [tuple(int(v) for v in _PARTS[k % len(_PARTS)]) for k in range(len(scene.stems))]
-    for stem, colour in zip(scene.stems, colours, strict=True):
-        share = Pil.fromarray((255 * stem.region.mask).astype(np.uint8)).resize(
-            (scene.image.width, scene.image.height), Pil.Resampling.BICUBIC
-        )
-        weight = 0.45 * np.asarray(share, np.float64)[..., None] / 255
-        photo = (1 - weight) * photo + weight * np.array(colour)
-    small = Pil.fromarray(np.clip(photo, 0, 255).astype(np.uint8))
-    small.thumbnail((side, side), Pil.Resampling.LANCZOS)
-    canvas.paste(small, (MARGIN + (side - small.width) // 2, MARGIN + (side - small.height) // 2))
+    colours = _place_parts(canvas, scene, side)
 
     left, right = MARGIN + side + GAP, WIDTH - MARGIN
     rows = [*((stem.sound, colour) for stem, colour in zip(scene.stems, colours, strict=True)), (scene.bed, FAINT)]
@@ -123,6 +116,91 @@ def draw_grid(pictures: Sequence[Image]) -> Image:
         top, left = k // columns * (height + BETWEEN), k % columns * (width + BETWEEN)
         canvas[top : top + height, left : left + width] = picture.pixels
     return Image(canvas)
+
+
+def _place_parts(canvas: Any, scene: Scene, side: int) -> list[tuple[int, int, int]]:
+    """The photo at the left of the canvas, each part in a colour of its own; the colours."""
+    from PIL import Image as Pil
+
+    photo = np.asarray(scene.image.pixels, np.float64)
+    colours = [(int(r), int(g), int(b)) for r, g, b in (_PARTS[k % len(_PARTS)] for k in range(len(scene.stems)))]
+    for stem, colour in zip(scene.stems, colours, strict=True):
+        share = Pil.fromarray((255 * stem.region.mask).astype(np.uint8)).resize(
+            (scene.image.width, scene.image.height), Pil.Resampling.BICUBIC
+        )
+        weight = 0.45 * np.asarray(share, np.float64)[..., None] / 255
+        photo = (1 - weight) * photo + weight * np.array(colour)
+    small = Pil.fromarray(np.clip(photo, 0, 255).astype(np.uint8))
+    small.thumbnail((side, side), Pil.Resampling.LANCZOS)
+    canvas.paste(small, (MARGIN + (side - small.width) // 2, MARGIN + (side - small.height) // 2))
+    return colours
+
+
+def draw_map(
+    scene: Scene,
+    sources: Sequence[Source],
+    path: Sequence[Listener],
+    walls: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    across_deg: float,
+) -> Image:
+    """The photo with its sounding parts, and beside it the scene from above, the camera looking up the page.
+
+    Sources are as wide as they stretch, in the colours of the parts; walls are from (x, z) to (x, z); the path has an
+    arrow where the listener looks. `across_deg` is the camera's horizontal field of view. One square of the grid is as
+    many metres as it says.
+    """
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    fine = 2  # drawn larger and reduced
+    canvas = Pil.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
+    side = HEIGHT - 2 * MARGIN
+    colours = _place_parts(canvas, scene, side)
+
+    walked = np.array([(one.position[0], one.position[2]) for one in path])
+    stand = np.array([(one.position[0], one.position[2]) for one in sources]).reshape(-1, 2)
+    ends = [np.zeros((1, 2)), walked, stand, *(np.array(wall) for wall in walls)]
+    low, high = (bound(np.concatenate(ends), axis=0) for bound in (np.min, np.max))
+    middle, size = (low + high) / 2, max(1.2 * float((high - low).max()), 4.0)
+    scale = fine * side / size
+    plan = Pil.new("RGB", (fine * side, fine * side), BACKGROUND)
+    draw = ImageDraw.Draw(plan)
+
+    def at(x: float, z: float) -> tuple[float, float]:
+        return (x - middle[0] + size / 2) * scale, (z - middle[1] + size / 2) * scale
+
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000) if size / s <= 10)
+    for k in range(math.floor((low.min() - size) / step), math.ceil((high.max() + size) / step) + 1):
+        (x, y) = at(k * step, k * step)
+        draw.line((x, 0, x, fine * side), GRID, fine)
+        draw.line((0, y, fine * side, y), GRID, fine)
+    far, half = 2 * size, math.radians(across_deg) / 2
+    for way in (-half, half):
+        draw.line((*at(0, 0), *at(far * math.sin(way), -far * math.cos(way))), FAINT, fine)
+    for start, end in walls:
+        draw.line((*at(*start), *at(*end)), INK, 3 * fine)
+    for k, source in enumerate(sources):
+        (x, z), colour = stand[k], colours[k % len(colours)] if colours else INK
+        away = max(math.hypot(x, z), 1e-6)
+        along = np.array([-z, x]) / away * source.width / 2  # across the line of sight
+        draw.line((*at(x - along[0], z - along[1]), *at(x + along[0], z + along[1])), colour, 4 * fine)
+        _disc(draw, at(x, z), 8 * fine, colour)
+        draw.text((at(x, z)[0] + 12 * fine, at(x, z)[1]), f"{k + 1}", INK, font=_font(18 * fine), anchor="lm")
+    draw.line([at(*one) for one in walked], ACCENT, 2 * fine, joint="curve")
+    for i in sorted({round(i * (len(path) - 1) / 11) for i in range(12)}):
+        yaw = math.radians(path[i].yaw)
+        x, y = at(*walked[i])
+        draw.line((x, y, x - 22 * fine * math.sin(yaw), y - 22 * fine * math.cos(yaw)), INK, 2 * fine)
+        _disc(draw, (x, y), 4 * fine, ACCENT)
+    x, y = at(0, 0)
+    draw.polygon([(x, y - 9 * fine), (x - 8 * fine, y + 7 * fine), (x + 8 * fine, y + 7 * fine)], outline=INK)
+    draw.text((8 * fine, fine * (side - 8)), f"one square = {step:g} m", FAINT, font=_font(17 * fine), anchor="ls")
+    canvas.paste(plan.resize((side, side), Pil.Resampling.LANCZOS), (WIDTH - MARGIN - side, MARGIN))
+    return Image(np.array(canvas))
+
+
+def _disc(draw: Any, at: tuple[float, float], radius: float, colour: tuple[int, int, int]) -> None:
+    draw.ellipse((at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius), fill=colour)
 
 
 def _peaks(sound: Sound, columns: int) -> Float[np.ndarray, " columns"]:

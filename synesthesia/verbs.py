@@ -14,12 +14,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from . import hub, media
 from .senses import MALLETS, SUPPORTS, Image, InputError, Point, Region, Scene, Sound, Strike, Support
+
+if TYPE_CHECKING:
+    from .bridges.stage import Stage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +38,12 @@ Box: TypeAlias = Annotated[tuple[float, float, float, float], "box"]
 # What a verb takes for a sound (the sense, a file) and for a mask (an array of shares, a black-and-white picture).
 Audio: TypeAlias = Any
 Mask: TypeAlias = Any
+# What a verb takes for a scene (a photo, what `hear` gives, a scene in metres, the folder of one) and for a path in it.
+Setting: TypeAlias = Any
+Route: TypeAlias = Annotated[Any, "path"]
+Ears: TypeAlias = str | Path
 
+LOOP_S = 8.0  # a photo that is walked through sounds in loops of so many seconds
 SEEN_PICTURES = 32  # encoded pictures that a system remembers, so that a second click on one is quick
 
 
@@ -57,7 +65,8 @@ class System:
                     f"This system has no model for {verb}; presets that do: {', '.join(have) or 'none'}. "
                     f"Name one: load({verb}=...), or --model on the command line."
                 )
-            self._loaded[verb] = _LOADERS[verb](hub.resolve(self.models[verb], yes=self._yes))
+            folder = hub.resolve(self.models[verb], yes=self._yes, also=hub.DESCRIPTIONS)
+            self._loaded[verb] = _LOADERS[verb](folder)
         return self._loaded[verb]
 
     def seen(self, verb: str, photos: Sequence[Photo]) -> list[tuple[Image, Any]]:
@@ -96,6 +105,18 @@ class System:
     def see(self, sound: Audio, **settings: Any) -> Glimpse:
         """See a sound; see `verbs.see`."""
         return see(self, sound, **settings)
+
+    def stage(self, scene: Setting, **settings: Any) -> Stage:
+        """Put a scene in metres; see `verbs.stage`."""
+        return stage(self, scene, **settings)
+
+    def walk(self, scene: Setting, path: Route, **settings: Any) -> Sound:
+        """Hear a scene from a path through it; see `verbs.walk`."""
+        return walk(self, scene, path, **settings)
+
+    def walk_blocks(self, scene: Setting, path: Route, **settings: Any) -> Iterator[Sound]:
+        """The same, block by block; see `verbs.walk_blocks`."""
+        return walk_blocks(self, scene, path, **settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,6 +372,88 @@ def see(
     return Glimpse(tuple(pictures), attended.start, attended.seconds, heard.seconds)
 
 
+def stage(system: System, scene: Setting, seed: int = 0) -> Stage:
+    """A scene in metres (`bridges.stage.Stage`), to walk through, draw, and keep in a folder with `save`.
+
+    A photo is heard first, in loops; what `hear` gave is taken as it is; of a folder the scene in it is read. Distances
+    come from the model of walk, a network that sees depth, or, where the system has none, from where things meet the
+    ground. Raises InputError for bad input.
+    """
+    from .bridges.place import place
+    from .bridges.stage import Stage
+
+    if isinstance(scene, Stage):
+        return scene
+    if isinstance(scene, (str, Path)) and Path(scene).is_dir():
+        return Stage.load(scene)
+    depth = system.model("walk") if "walk" in system.models else None
+    if isinstance(scene, Scene):
+        return place(scene, depth)
+    return place(hear(system, scene, seconds=LOOP_S, seed=seed, loop=True), depth, loop=True)
+
+
+def walk(
+    system: System,
+    scene: Setting,
+    path: Route,
+    seconds: float | None = None,
+    hrtf: Ears | None = None,
+    format: Literal["binaural", "stereo", "ambix", "mono"] = "binaural",
+    level_db: float = 0.0,
+    seed: int = 0,
+) -> Sound:
+    """Walk through a photo or a scene and hear it from there: nearer is louder, and what is on the left is left.
+
+    From where the camera stood it is as loud as what `hear` gives; nothing is normalised, and near a source it may be
+    beyond full scale. Raises InputError for bad input and for a path that leaves the scene.
+
+    Args:
+        scene: A photo, or the folder of a scene that was kept.
+        path: Poses x,y,z,yaw;x,y,z,yaw;... passed at even times, or a JSON file with a list of them. Metres from the
+            camera: x right, y up, z backwards; yaw in degrees to the left. With a minus in front: --path=-1,0,0,0;...
+        seconds: How long the walk takes. As long as the scene's sounds if not given; in a longer one they come again.
+        hrtf: Ears of your own, as a SOFA file (extra `walk`), instead of KEMAR's.
+        format: Two ears, two microphones, ambisonics (AmbiX, first order, W Y Z X) or one microphone.
+        level_db: How much louder it becomes; give a negative number for a path that goes near a source.
+        seed: The same seed gives the same sounds to a photo.
+    """
+    blocks = list(walk_blocks(system, scene, path, seconds, hrtf, format, level_db, seed))
+    return Sound(np.concatenate([block.samples for block in blocks], axis=1), blocks[0].rate)
+
+
+def walk_blocks(
+    system: System,
+    scene: Setting,
+    path: Route,
+    seconds: float | None = None,
+    hrtf: Ears | None = None,
+    format: Literal["binaural", "stereo", "ambix", "mono"] = "binaural",
+    level_db: float = 0.0,
+    seed: int = 0,
+) -> Iterator[Sound]:
+    """What `walk` gives, block after block; joined they are the same sound. Bad input is told at once."""
+    from . import acoustics
+    from .bridges.stage import read_path
+    from .senses import Source
+
+    _check_range("seconds", seconds, 0.01, 86_400)
+    _check_range("level_db", level_db, -120, 60)
+    poses = read_path(path)
+    ears = None if hrtf is None else Path(hrtf)
+    if ears is not None and format != "binaural":
+        raise InputError(f"Ears of your own are for the format binaural, not for {format}.")
+    staged = stage(system, scene, seed=seed)
+    staged.check(poses)
+    rate = staged.scene.bed.rate
+    sources = staged.sources or (Source(Sound(np.zeros(1), rate), (0.0, 0.0, -1.0)),)  # a bed alone
+    hears = acoustics.receiver(format, rate, None if ears is None else acoustics.load(ears, rate))
+    renderer = acoustics.Renderer(len(sources), staged.place, hears, rate)
+    length = staged.scene.bed.seconds if seconds is None else seconds
+    running = acoustics.walk(renderer, sources, poses, length, staged.scene.bed, staged.join)
+    level = np.float32(10 ** (level_db / 20))
+    return (Sound(block.samples * level, rate) for block in running)
+
+
 def load(preset: str = "tiny", *, yes: bool = False, **models: str | Path) -> System:
     """A system: a preset with single verbs' models replaced, `load(knock="runs/mine")`. Reads no weights yet.
 
@@ -380,6 +483,8 @@ default_hear = _on_default(hear)
 default_hear_blocks = _on_default(hear_blocks)
 default_locate = _on_default(locate)
 default_see = _on_default(see)
+default_walk = _on_default(walk)
+default_walk_blocks = _on_default(walk_blocks)
 
 
 def seen_headline(glimpse: Glimpse) -> str:
@@ -402,6 +507,15 @@ def heard_headline(scene: Scene) -> str:
         f"{s.region.centre.x:.2f},{s.region.centre.y:.2f} ({s.confidence:.0%} sure)" for s in scene.stems
     )
     return f"{len(scene.stems)} sounding {'part' if len(scene.stems) == 1 else 'parts'}, around {places}"
+
+
+def staged_headline(stage: Stage) -> str:
+    """One line about a scene in metres: how many sources, and how far they are from the camera."""
+    away = sorted(math.dist(spot.position, (0.0, 0.0, 0.0)) for spot in stage.spots)
+    if not away:
+        return "nothing here is known to sound; this is ambience"
+    metres = f"{_three(away[0])} m" if len(away) == 1 else f"{_three(away[0])} to {_three(away[-1])} m"
+    return f"{len(away)} {'source' if len(away) == 1 else 'sources'}, {metres} from the camera"
 
 
 def check_seconds(seconds: float) -> None:
@@ -448,12 +562,16 @@ def _load_see(folder: Path) -> Any:
     return Seeing.load(folder)
 
 
+def _load_depth(folder: Path) -> Any:
+    from .bridges.pretrained_depth import DepthAnything
+
+    return DepthAnything.load(folder)
+
+
 _LOADERS: dict[str, Callable[[Path], Any]] = {
-    "knock": _load_knock,
-    "hear": _load_hear,
-    "locate": _load_locate,
-    "see": _load_see,
-}
+    "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "see": _load_see,
+    "walk": _load_depth,
+}  # fmt: skip
 
 
 def _listening(

@@ -121,7 +121,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKnock]:
     """Every system's knock model is the fake; nothing is resolved or loaded."""
     model = FakeKnock()
     monkeypatch.setattr(verbs, "_LOADERS", {"knock": lambda folder: model})
-    monkeypatch.setattr(hub, "resolve", lambda reference, *, yes=False: Path("fake"))
+    monkeypatch.setattr(hub, "resolve", lambda reference, **options: Path("fake"))
     verbs.default.cache_clear()
     yield model
     verbs.default.cache_clear()

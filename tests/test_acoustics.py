@@ -504,7 +504,7 @@ def test_sounds_of_another_rate_are_refused() -> None:
 def test_the_example_of_the_docs_runs() -> None:
     scope: dict[str, object] = {}
     page = (Path(__file__).parents[1] / "docs" / "walk.md").read_text()
-    exec(compile(page.split("```python\n")[1].split("```")[0], "docs/walk.md", "exec"), scope)
+    exec(compile(page.split("```python\n")[-1].split("```")[0], "docs/walk.md", "exec"), scope)
     sound = scope["sound"]
     assert isinstance(sound, Sound)
     assert sound.seconds == 1

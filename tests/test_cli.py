@@ -242,13 +242,14 @@ def test_the_demo_with_the_weights_that_ship(here: Path, capsys: pytest.CaptureF
     assert run("demo") == 0
     assert "make demo PHOTO=" in capsys.readouterr().out
     left = {path.name for path in (here / "out").iterdir()}
-    assert {f"{verb}.{ending}" for verb in ("knock", "hear", "locate") for ending in ("wav", "png")} <= left
+    assert {f"{verb}.{ending}" for verb in hub.PRESETS["tiny"] for ending in ("wav", "png")} <= left
     sound = media.read_sound("out/knock.wav")
     assert sound.seconds == 1.5
     assert 1e-5 < np.abs(sound.samples).max() <= 1
     assert 1e-3 < np.abs(media.read_sound("out/hear.wav").samples).max() <= 1
     assert run("demo", "photo.png", "--at", "0.1,0.1", "-o", "mine") == 0
-    assert sorted(path.name for path in (here / "mine").iterdir()) == ["hear.png", "hear.wav", "knock.png", "knock.wav"]
+    left = {path.name for path in (here / "mine").iterdir()}
+    assert left == {"hear.png", "hear.wav", "knock.png", "knock.wav"}
     assert run("knock", "photo.png", *AT, "--json", "--mass", "2x", "--support", "hung") == 0
 
 

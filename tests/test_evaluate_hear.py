@@ -603,3 +603,16 @@ def test_bad_input_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", *command]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_an_ear_is_not_asked_about_kinds_that_it_was_not_taught() -> None:
+    """Only the place of that kind is left out; the other one of the pair counts."""
+
+    class Ear:
+        def kinds(self, sound: Sound) -> dict[str, float]:
+            return {"low": -attributes(sound.mono, sound.rate).brightness}
+
+    low, odd = (Shot(kind, flat(0), Region.whole(), kind, kind) for kind in ("low", "odd"))
+    sounds = [Sound(tone(hz)[None], RATE) for hz in (200.0, 4000.0)]
+    np.testing.assert_array_equal(hear.told_apart([(low, odd)], sounds, Ear()), [1.0, np.nan])
+    np.testing.assert_array_equal(hear.told_apart([(low, odd)], sounds[::-1], Ear()), [0.0, np.nan])

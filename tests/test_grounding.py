@@ -454,6 +454,9 @@ def test_a_mirrored_picture_gives_the_mirrored_map(learned: Locator, unseen: lis
         np.testing.assert_allclose(back.heat[:, ::-1], there.heat, atol=1e-4)
         assert back.confidence == pytest.approx(there.confidence, abs=1e-4)
         assert back.region.centre.x == pytest.approx(1 - there.region.centre.x, abs=0.01)
+        assert (back.at.x, back.at.y) == pytest.approx((1 - there.at.x, there.at.y), abs=0.05)
+        row, column = int(there.at.y * len(there.heat)), int(there.at.x * there.heat.shape[1])
+        assert there.heat[row, column] == there.heat.max()
 
 
 def test_two_squares_of_one_colour_are_two_regions_and_one_sound(learned: Locator) -> None:

@@ -24,6 +24,7 @@ TOWERS = {
     PACKAGE / f"{name}.py"
     for name in (
         "pretrained",
+        "bridges/pretrained_depth",
         "encoders/pretrained_eyes",
         "encoders/pretrained_ears",
         "codecs/pretrained",
@@ -137,13 +138,18 @@ def test_the_readme_says_the_two_commands_in_both_languages() -> None:
         assert "import synesthesia" in first_screen
 
 
+@pytest.mark.skipif(set(hub.PRESETS["tiny"].values()) - set(hub.shipped_models()), reason="no weights in this checkout")
 def test_the_snippet_of_the_readme_runs(
-    fake: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: synesthesia.Image
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: synesthesia.Image
 ) -> None:
     from synesthesia import media
 
     monkeypatch.chdir(tmp_path)
     media.write_image("photo.jpg", photo)
+    media.write_image("beach.jpg", photo)
+    synesthesia.Sound(np.random.default_rng(0).normal(0, 0.1, (1, 16_000)).astype(np.float32), 16_000).save(
+        "crackle.wav"
+    )
     for name in ("README.md", "README.zh-CN.md"):
         snippet = (ROOT / name).read_text().split("```python\n")[1].split("```")[0]
         exec(compile(snippet, name, "exec"), {})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -44,6 +45,12 @@ def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint: Path) -> None:
     card = (checkpoint / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "| error | 50 cents, n = 3 |" in card
+
+
+def test_a_licence_in_words_has_a_name_that_hubs_take() -> None:
+    card = dataclasses.replace(CARD, licence="research use only").markdown()
+    assert card.startswith("---\nlicense: other\nlicense_name: research-use-only\n")
+    assert card.endswith("Licence of the weights: research use only.\n")
 
 
 def test_one_changed_bit_is_noticed(checkpoint: Path) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from synesthesia import hub, shards
+from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.bridges.knock import LINES, Knock, Physics
 from synesthesia.codecs.bands import LEVELS, Bands
 from synesthesia.evaluate.judge import Judge
 from synesthesia.evaluate.locate import audible
-from synesthesia.metrics.localisation import pointing
+from synesthesia.metrics.localisation import iou, pointing
 from synesthesia.physics.materials import GROUPS
 from synesthesia.senses import Example, Region, Sound
 
@@ -128,6 +129,11 @@ def test_first_mode_with_size_and_wall_told(given: Physics, items: list[Example]
 
 
 @pytest.fixture(scope="module")
+def locator() -> Locator:
+    return Locator.load("locate/tiny")
+
+
+@pytest.fixture(scope="module")
 def hearing() -> Hearing:
     return Hearing.load("hear/tiny")
 
@@ -146,17 +152,20 @@ def _sources(example: Example) -> list[tuple[Region, Sound]]:
     ]
 
 
-def test_a_sound_is_found_where_it_is_made(hearing: Hearing, scenes: list[Example]) -> None:
-    locator, hits, chance = hearing.locator, [], []
+def test_a_sound_is_found_where_it_is_made(locator: Locator, scenes: list[Example]) -> None:
+    """Measured: pointing .84 (chance .20), mean IoU .38; the whole picture would have the chance as its IoU."""
+    hits, chance, overlap = [], [], []
     for example in scenes:
         (seen,) = locator.see([example.image])
         for region, sound in _sources(example):
-            heat = locator.find(seen, locator.hear([sound])[0]).heat
-            mask = region.on(*heat.shape)
-            hits.append(pointing(heat, mask))
+            found = locator.find(seen, locator.hear([sound])[0])
+            mask = region.on(*found.heat.shape)
+            hits.append(pointing(found.heat, mask))
             chance.append(float((mask > 0.5).mean()))
+            overlap.append(iou(found.region.on(*mask.shape), mask, 0.5))
     assert len(hits) >= 15
-    assert np.mean(hits) > np.mean(chance) + 0.25
+    assert np.mean(hits) > np.mean(chance) + 0.5
+    assert np.mean(overlap) > np.mean(chance) + 0.1
 
 
 def test_two_places_sound_like_themselves(hearing: Hearing, scenes: list[Example]) -> None:

@@ -462,11 +462,18 @@ def poses(path: Sequence[Listener], blocks: int) -> Iterator[Listener]:
 
 
 def walk(
-    renderer: Renderer, sources: Sequence[Source], path: Sequence[Listener], seconds: float, bed: Sound | None = None
+    renderer: Renderer,
+    sources: Sequence[Source],
+    path: Sequence[Listener],
+    seconds: float,
+    bed: Sound | None = None,
+    join: float | None = None,
 ) -> Iterator[Sound]:
     """What a listener hears on a path in so many seconds, block by block; the last block is cut.
 
-    A sound that is shorter is followed by silence. Raises InputError when rates or numbers do not fit the renderer.
+    A sound that is shorter is followed by silence; with `join` it comes again and again, and for so many seconds its
+    end fades into its beginning (0 for what repeats without a seam). Raises InputError when rates or numbers do not fit
+    the renderer.
     """
     if not (math.isfinite(seconds) and 0 < seconds <= 86_400):
         raise InputError(f"A walk lasts up to a day, not {seconds} s.")
@@ -482,12 +489,26 @@ def walk(
     widths = np.array([one.width for one in sources], float)
     for i, listener in enumerate(poses(path, -(-n // renderer.block))):
         start = i * renderer.block
-        sounds = np.stack([_excerpt(one.sound, start, renderer.block) for one in sources])
-        ambience = None if bed is None else _excerpt(bed, start, renderer.block)
+        sounds = np.stack([_excerpt(one.sound, start, renderer.block, join) for one in sources])
+        ambience = None if bed is None else _excerpt(bed, start, renderer.block, join)
         out = renderer.render(sounds, positions, listener, widths, ambience)
         yield Sound(out[:, : n - start], renderer.rate)
 
 
-def _excerpt(sound: Sound, start: int, length: int) -> np.ndarray:
-    part = sound.samples[0, start : start + length]
+def _excerpt(sound: Sound, start: int, length: int, join: float | None) -> np.ndarray:
+    wave = sound.samples[0]
+    if join is not None and start + length > len(wave) - round(join * sound.rate) and len(wave) > 1:
+        return _again(wave, np.arange(start, start + length), min(round(join * sound.rate), len(wave) // 2))
+    part = wave[start : start + length]
     return part if len(part) == length else np.pad(part, (0, length - len(part)))
+
+
+def _again(wave: np.ndarray, when: np.ndarray, join: int) -> np.ndarray:
+    """The samples at `when` of a wave that comes again; its last `join` samples fade into its first ones, in power."""
+    period = len(wave) - join
+    at = when % period
+    out = wave[at]
+    both = (at < join) & (when >= period)
+    share = 0.5 * np.pi * (at[both] + 0.5) / max(join, 1)
+    out[both] = out[both] * np.sin(share) + wave[at[both] + period] * np.cos(share)
+    return out

@@ -38,7 +38,7 @@ _GAP = 0.8  # … and how far above that it lies at least when it does not
 _ROUNDS = 8  # of k-means
 _FEW = 20  # patches with a first code that say as much about its noise as all patches together
 _PARTIAL, _PLACE = 0.7, 0.3  # weight of a partial's level and of its place beside that of a band's level
-_TEMPERATURE = 0.95
+_TEMPERATURE = 0.8  # below 1, likely codes come more often than they are heard; chosen on photos that teach nothing
 
 
 class Codes(Framed):
@@ -86,11 +86,11 @@ class Codes(Framed):
         spread, axes = torch.linalg.eigh((x.T @ x).double() / len(x))
         self.axes.copy_(axes.flip(1)[:, : self.axes.shape[1]])
         short = x @ self.axes
-        # The Transformer reads axes as if all were alike; they come in order of spread.
-        unit = spread.flip(0)[: self.axes.shape[1]].clamp_min(1e-6).sqrt().float()
-        self.enter.weight.div_(unit.mean())
-        for after in self.after:
-            after.weight.div_(unit.mean())
+        # What is read should come in about one size, as a layer that was never trained expects.
+        size = spread.flip(0)[: self.axes.shape[1]].clamp_min(1e-6).sqrt().mean().float()
+        for reads in (self.enter, *self.after):
+            assert isinstance(reads, nn.Linear)
+            reads.weight.div_(size)
         left, g = short.clone(), torch.Generator().manual_seed(0)
         for book in self.vectors:
             book.copy_(_k_means(left, len(book), g))

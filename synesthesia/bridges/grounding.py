@@ -26,7 +26,7 @@ from ..encoders import load_ears, load_eyes
 from ..encoders.audio import FrameEars, FrameEarsConfig, tiny_ears
 from ..encoders.base import FrameEncoder, Frames, PatchEncoder, Patches
 from ..encoders.vision import EyesConfig, EyesTower, tiny_eyes
-from ..senses import Image, InputError, Region, Sound
+from ..senses import Image, InputError, Point, Region, Sound
 from ..spaces import Features, Space
 
 if TYPE_CHECKING:
@@ -354,6 +354,13 @@ class Found:
     heat: Float[np.ndarray, "rows columns"]
     confidence: float
     region: Region
+
+    @property
+    def at(self) -> Point:
+        """The likeliest place of all, which the middle of a region that is not round may miss."""
+        rows, columns = self.heat.shape
+        row, column = np.unravel_index(int(np.argmax(self.heat)), self.heat.shape)
+        return Point((float(column) + 0.5) / columns, (float(row) + 0.5) / rows)
 
 
 class Locator(nn.Module):

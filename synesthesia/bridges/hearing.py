@@ -53,7 +53,7 @@ class HearingConfig:
     locator: str
     mapper: MapperConfig
     steps: int = 4
-    guidance: float = 2.0
+    guidance: float = 3.0
     sure: float = 0.5
 
 

@@ -256,12 +256,16 @@ def asked(pairs: Sequence[tuple[Shot, Shot]]) -> Asked:
 def told_apart(
     pairs: Sequence[tuple[Shot, Shot]], sounds: Sequence[Sound], ear: Listener
 ) -> Float[np.ndarray, " places"]:
-    """Of each place whether more of its own kind is heard in its sound than in that of the other place."""
+    """Of each place whether more of its own kind is heard in its sound than in that of the other place.
+
+    NaN where nobody has taught the ear that kind.
+    """
     heard = [ear.kinds(sound) for sound in sounds]
     own = []
-    for i, (a, b) in enumerate(pairs):
-        here, there = heard[2 * i], heard[2 * i + 1]
-        own += [float(here[a.kind] > there[a.kind]), float(there[b.kind] > here[b.kind])]
+    for i, pair in enumerate(pairs):
+        for shot, here, there in zip(pair, (2 * i, 2 * i + 1), (2 * i + 1, 2 * i), strict=True):
+            known = shot.kind in heard[here]
+            own.append(float(heard[here][shot.kind] > heard[there][shot.kind]) if known else np.nan)
     return np.array(own)
 
 
@@ -269,7 +273,9 @@ def selectivity(model: Maker, pairs: Sequence[tuple[Shot, Shot]], ear: Listener,
     """How often the judge hears more of a kind in the sound of its own place than in that of the other place."""
     both = asked(pairs)
     sounds = model.sounds(both.images, both.regions, SECONDS, [seed + i for i in range(len(both.images))])
-    return mean(told_apart(pairs, sounds, ear), both.objects)
+    right = told_apart(pairs, sounds, ear)
+    known = np.isfinite(right)
+    return mean(right[known], [o for o, k in zip(both.objects, known, strict=True) if k])
 
 
 def two_kinds(
@@ -295,9 +301,11 @@ def two_kinds(
     out: dict[str, Any] = {}
     for name, judge in judges.items():
         right = {row: told_apart(pairs, sounds, judge) for row, sounds in rows.items()}
+        known = np.isfinite(right["model"])
+        places = [o for o, k in zip(both.objects, known, strict=True) if k]
         out[name] = {
-            "rows": {row: mean(values, both.objects).record() for row, values in right.items()},
-            "lead": {row: mean(right["model"] - right[row], both.objects).record() for row in RIVALS},
+            "rows": {row: mean(values[known], places).record() for row, values in right.items()},
+            "lead": {row: mean((right["model"] - right[row])[known], places).record() for row in RIVALS},
         }
     return out
 

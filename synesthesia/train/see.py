@@ -130,7 +130,7 @@ def read_moments(folders: Sequence[Path]) -> Moments | None:
 def views(
     pixels: UInt8[torch.Tensor, "n side side 3"], g: torch.Generator, size: int
 ) -> Float[torch.Tensor, "n 3 size size"]:
-    """Pictures as they might have been: most of the area, half of them mirrored. Colours stay: they are drawn as seen."""
+    """Pictures as they might have been: most of the area, half of them mirrored, in their own colours."""
     n = len(pixels)
     zoom = (LEAST_AREA + (1 - LEAST_AREA) * torch.rand(n, 1, generator=g)).sqrt()
     theta = torch.zeros(n, 2, 3)
@@ -145,7 +145,7 @@ def views(
 
 
 class Pairs:
-    """Pictures and what is heard with them: photos of both sizes with recordings of their kind, and moments of worlds."""
+    """Pictures and what is heard with them: photos with recordings of their kind, and moments of worlds."""
 
     def __init__(self, lessons: Lessons, moments: Moments | None, run: SeeRun) -> None:
         self._run = run
