@@ -72,8 +72,9 @@ class PicturingConfig:
     def from_dict(cls, values: dict[str, Any]) -> PicturingConfig:
         """What `dataclasses.asdict` gave, perhaps by way of JSON. Raises InputError for anything else."""
         try:
-            spaces = {name: Space(**values[name]) for name in ("source", "ears", "target")}
-            return cls(**(dict(values) | spaces))
+            told = dict(values)
+            source, ears, target = (Space(**told.pop(name)) for name in ("source", "ears", "target"))
+            return cls(source=source, ears=ears, target=target, **told)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"This is no configuration of a picturing bridge: {error}") from error
 
