@@ -83,7 +83,7 @@ class PicturingConfig:
 class Known:
     """What is known of n pictures: latents (n, rows, columns, width), and where they are to be drawn anew."""
 
-    latents: Float[torch.Tensor, "n rows columns width"]
+    latents: Float[torch.Tensor, "n rows columns latent"]
     draw: Bool[torch.Tensor, "n rows columns"]
 
 
@@ -99,7 +99,7 @@ class Picturing(nn.Module):
         self.flow = _Flow(config)
         self.summary = nn.Linear(TOKENS * config.width, config.grid**2 * config.target.width)  # seen by nobody
 
-    def fit_scale(self, latents: Float[torch.Tensor, "n rows columns width"]) -> None:
+    def fit_scale(self, latents: Float[torch.Tensor, "n rows columns latent"]) -> None:
         """Learn mean, spread and range of each channel from pictures; before training."""
         self._check(latents)
         self.scale.fit(latents.flatten(0, 2))
@@ -116,7 +116,7 @@ class Picturing(nn.Module):
     def loss(
         self,
         tokens: Float[torch.Tensor, "n tokens width"],
-        latents: Float[torch.Tensor, "n rows columns width"],
+        latents: Float[torch.Tensor, "n rows columns latent"],
         g: torch.Generator,
     ) -> dict[str, torch.Tensor]:
         """What is minimised on true latents; `g` is on the CPU.
@@ -140,7 +140,7 @@ class Picturing(nn.Module):
         steps: int = 12,
         guidance: float = 3.0,
         known: Known | None = None,
-    ) -> Float[torch.Tensor, "n rows columns width"]:
+    ) -> Float[torch.Tensor, "n rows columns latent"]:
         """Latents of a picture for each condition and seed, in the codec's units.
 
         `steps` from noise to picture; `guidance` says how far the condition leads beyond what any picture would be (1

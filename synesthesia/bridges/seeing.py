@@ -130,10 +130,8 @@ class Seeing(nn.Module):
 
         Raises InputError for a sound that is silent.
         """
-        start, seconds = self.salient(sound)
-        first = round(start * sound.rate)
-        part = Sound(sound.mono[None, first : first + max(1, round(seconds * sound.rate))], sound.rate)
-        (frames,) = self.locator.ears.listen([_levelled(part)])
+        part, start, seconds = self.part(sound)
+        (frames,) = self.locator.ears.listen([part])
         shared = self.locator.understand(frames).frames
         tokens = self.picturing.listen(
             torch.from_numpy(shared.require(self.picturing.source))[None],
@@ -141,6 +139,13 @@ class Seeing(nn.Module):
             torch.tensor([len(shared.values)]),
         )
         return Attended(tokens[0], start, seconds)
+
+    def part(self, sound: Sound) -> tuple[Sound, float, float]:
+        """The part of a sound that says most, at the loudness at which the ears learned; its start and its seconds."""
+        start, seconds = self.salient(sound)
+        first = round(start * sound.rate)
+        part = Sound(sound.mono[None, first : first + max(1, round(seconds * sound.rate))], sound.rate)
+        return _levelled(part), start, seconds
 
     def salient(self, sound: Sound) -> tuple[float, float]:
         """Where the part begins that says most, and how long it is, in seconds.
