@@ -706,6 +706,55 @@ def evaluate_locate(
     return 0
 
 
+def evaluate_see(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT = Path("see.json"),
+    model: str = "see/tiny",
+    birds: tuple[Path, Path, Path] | None = None,
+    strikes: tuple[Path, Path, Path] | None = None,
+    hearing: str | None = None,
+    pictures: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Measure a seeing model on held-out recordings, unseen birds and struck things: is it what one would see?
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        birds: Three worlds of birds: that the model learned from, of the judge's own, of the split test.
+        strikes: The same of struck things.
+        hearing: A model of hear, to go from a picture to a sound and back; needs birds.
+        pictures: A folder for pictures of every row, side by side.
+        seed: The same seed draws the same pictures.
+    """
+    from .bridges.hearing import Hearing
+    from .bridges.seeing import Seeing
+    from .evaluate import report
+    from .evaluate import see as room
+    from .picture import draw_grid
+
+    if output.suffix != ".json":
+        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
+    media.check_writable(output)
+    if hearing is not None and birds is None:
+        raise InputError("To go from a picture to a sound and back takes --birds, whose pictures it begins with.")
+    result, shown = room.evaluate(
+        Seeing.load(model), shards, hearing=None if hearing is None else Hearing.load(hearing), bird_worlds=birds,
+        strike_worlds=strikes, seed=seed, tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    media.write_bytes(output, json_format.dumps(report.plain(result), indent=1, allow_nan=False).encode())
+    if pictures is not None:
+        _make_folder(pictures)
+        for name, rows in shown.items():
+            for row in ("model", "real"):
+                some = rows[row][:: max(1, len(rows[row]) // 36)][:36]
+                media.write_image(pictures / f"{name}-{row}.png", draw_grid([room.squared(one, 128) for one in some]))
+    print(room.table(result))
+    print(f"Figures in {output}")
+    return 0
+
+
 def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -> int:
     """How quick hear is here, and how much memory ten minutes take: medians with the machine's name.
 
@@ -930,7 +979,13 @@ COMMANDS: dict[str, Any] = {
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
     "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "see": train_see, "voice": train_voice},
-    "evaluate": {"hear": evaluate_hear, "knock": evaluate_knock, "locate": evaluate_locate, "walk": evaluate_walk},
+    "evaluate": {
+        "hear": evaluate_hear,
+        "knock": evaluate_knock,
+        "locate": evaluate_locate,
+        "see": evaluate_see,
+        "walk": evaluate_walk,
+    },
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,
 }
