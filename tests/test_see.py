@@ -26,7 +26,7 @@ from synesthesia.evaluate import see as protocols
 from synesthesia.senses import Image, InputError, Region, Sound
 from synesthesia.shards import Example, examples
 from synesthesia.spaces import Space, SpaceError
-from synesthesia.train.see import SeeRun, close, read_moments, sights, train, views, worn
+from synesthesia.train.see import SeeRun, close, in_spreads, read_moments, sights, train, views, worn
 from synesthesia.worlds.scenes import generate
 
 RATE = 32_000
@@ -35,7 +35,7 @@ EYES = LocatorConfig(
 )
 SMALL = PictureConfig(32, 12, (8, 8, 8))
 RUN = SeeRun(
-    codec_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1, codec=SMALL, width=16, layers=1,
+    codec_steps=2, ear_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1, codec=SMALL, width=16, layers=1,
     heads=2,
 )  # fmt: skip
 
@@ -61,13 +61,15 @@ def test_all_axes_say_all_of_a_picture() -> None:
     torch.testing.assert_close(codec.decode(codec.encode(other)), other, atol=2e-3, rtol=0)
 
 
-def test_more_axes_lose_less_and_latents_have_unit_spread() -> None:
+def test_more_axes_lose_less_and_latents_spread_as_the_root_of_squares() -> None:
     x, lost = pictures(60), []
     for latent in (1, 3, 12, 48):
         codec = PictureCodec(dataclasses.replace(SMALL, latent=latent))
         codec.fit(x)
         latents = codec.encode(x)
-        torch.testing.assert_close(latents.flatten(0, 2).std(0), torch.ones(latent), atol=0.02, rtol=0)
+        squares = (latents * codec.spread).flatten(0, 2).std(0)
+        expected = (squares / squares[0]).sqrt()
+        torch.testing.assert_close(latents.flatten(0, 2).std(0), expected, atol=0.02, rtol=0)
         lost.append(float((codec.decode(latents) - x).square().mean().detach()))
     assert lost == sorted(lost, reverse=True)
     assert lost[-1] < 0.05 * lost[0]
@@ -335,13 +337,23 @@ def test_a_world_shows_the_whole_and_every_source() -> None:
     mask = np.zeros((1, 64, 64), np.uint8)
     mask[0, 16:32, 16:32] = 255
     stem, bed = tone(0.5), tone(1.0, 100)
-    example = Example("a", Image(pixels), (stem, bed), {"sources": [{"kind": "bird"}]}, {"masks": mask})
-    (whole, mixed), (near, own) = sights(example)
-    assert whole.pixels.shape == (64, 64, 3)
-    assert near.pixels.shape == (20, 20, 3)
-    assert (np.asarray(near.pixels)[2:18, 2:18] == 200).all()
-    assert own is stem
-    np.testing.assert_allclose(mixed.mono[: RATE // 2], stem.mono + bed.mono[: RATE // 2], atol=1e-6)
+    source = {"kind": "fire", "parameters": {"size_m": 2.5}}
+    example = Example("a", Image(pixels), (stem, bed), {"sources": [source], "density": 700}, {"masks": mask})
+    whole, near = sights(example)
+    assert whole.image.pixels.shape == (64, 64, 3)
+    assert near.image.pixels.shape == (20, 20, 3)
+    assert (np.asarray(near.image.pixels)[2:18, 2:18] == 200).all()
+    assert near.sound is stem
+    np.testing.assert_allclose(whole.sound.mono[: RATE // 2], stem.mono + bed.mono[: RATE // 2], atol=1e-6)
+    assert (whole.numbers, near.numbers) == ({"density": 700.0}, {"fire.size_m": 2.5})
+
+
+def test_numbers_are_told_in_spreads_those_over_decades_by_their_logarithm() -> None:
+    told = in_spreads([{"b": 1.0, "a": 5.0}, {"b": 100.0}, {"b": 10.0, "a": 7.0}])
+    torch.testing.assert_close(told[:, 0], torch.tensor([-1.0, torch.nan, 1.0]), equal_nan=True)
+    torch.testing.assert_close(told[:, 1], torch.tensor([-(1.5**0.5), 1.5**0.5, 0.0]))
+    assert in_spreads([{}, {}]).shape == (2, 0)
+    assert not in_spreads([{"c": 2.0}, {"c": 2.0}]).any()
 
 
 def test_sounds_are_worn_in_half_of_the_cases() -> None:

@@ -39,9 +39,8 @@ class PicturingConfig:
     """Spaces and sizes. `source` is the space that eyes and ears share, `ears` that of the ears' own frames, which know
     more; `target` is the picture codec's, with `grid` latents along a side, `patch` × `patch` of them one token.
 
-    `forget` is the share of training items whose condition is dropped, so that guidance has something to lead away
-    from. `summary` weighs how well the condition alone tells the mean of the pictures: without that a flow takes
-    thousands of steps to notice what it is led by (see `mapper`).
+    A sound is heard by `questions`, each a mean of its frames with an attention of its own. `forget` is the share of
+    training items whose condition is dropped, so that guidance has something to lead away from.
     """
 
     source: Space
@@ -53,20 +52,20 @@ class PicturingConfig:
     layers: int = 8
     heads: int = 4
     dropout: float = 0.1
+    questions: int = 8
     forget: float = 0.1
-    summary: float = 0.5
 
     def __post_init__(self) -> None:
         sizes = (self.source.width, self.ears.width, self.target.width, self.grid, self.patch, self.width, self.layers)
-        if not all(isinstance(size, int) and 1 <= size <= 8192 for size in (*sizes, self.heads)):
+        if not all(isinstance(size, int) and 1 <= size <= 8192 for size in (*sizes, self.heads, self.questions)):
             raise InputError("The sizes of a picturing bridge are whole numbers between 1 and 8192.")
         if self.width % (4 * self.heads) or self.grid % self.patch:
             raise InputError(
                 f"A picturing bridge's width ({self.width}) is a multiple of four times its heads ({self.heads}), "
                 f"its grid ({self.grid}) of its patch ({self.patch})."
             )
-        if not (0 <= self.dropout < 1 and 0 <= self.forget < 1 and 0 <= self.summary <= 100):
-            raise InputError("Dropout and forget are at least 0 and below 1, summary is a weight from 0 to 100.")
+        if not (0 <= self.dropout < 1 and 0 <= self.forget < 1):
+            raise InputError("Dropout and forget are at least 0 and below 1.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PicturingConfig:
@@ -97,12 +96,15 @@ class Picturing(nn.Module):
         self.scale = Scale(config.target)
         self.ear = _Listen(config)
         self.flow = _Flow(config)
-        self.summary = nn.Linear(TOKENS * config.width, config.grid**2 * config.target.width)  # seen by nobody
 
     def fit_scale(self, latents: Float[torch.Tensor, "n rows columns latent"]) -> None:
-        """Learn mean, spread and range of each channel from pictures; before training."""
+        """Learn mean and range of each channel from pictures, and one spread for all: what varies more counts for more.
+
+        Before training.
+        """
         self._check(latents)
         self.scale.fit(latents.flatten(0, 2))
+        self.scale.std.fill_(self.scale.std.max())
 
     def listen(
         self,
@@ -110,7 +112,7 @@ class Picturing(nn.Module):
         frames: Float[torch.Tensor, "n time ears"],
         real: Int[torch.Tensor, " n"],
     ) -> Float[torch.Tensor, "n tokens width"]:
-        """What leads the picture: some means over the `real` first frames, each with an attention of its own."""
+        """What leads the picture, from the `real` first frames of each sound."""
         return self.ear(shared, frames, real)
 
     def loss(
@@ -119,18 +121,9 @@ class Picturing(nn.Module):
         latents: Float[torch.Tensor, "n rows columns latent"],
         g: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """What is minimised on true latents; `g` is on the CPU.
-
-        "latents": the squared error of the velocity, in standard deviations. "summary": that of the mean picture, as
-        the condition alone tells it.
-        """
+        """What is minimised on true latents: the squared error of the velocity; `g` is on the CPU."""
         self._check(latents)
-        clean = self.scale(latents)
-        told = self.summary(tokens.flatten(1)).view_as(clean)
-        return {
-            "latents": self.flow.loss(tokens, self._folded(clean), g),
-            "summary": self.config.summary * (told - clean).square().mean(),
-        }
+        return {"latents": self.flow.loss(tokens, self._folded(self.scale(latents)), g)}
 
     def draw(
         self,
@@ -183,23 +176,28 @@ class Picturing(nn.Module):
 
 
 class _Listen(nn.Module):
-    """Attentive pooling: each of the condition's tokens is a mean of the frames by a learned question."""
+    """Attentive pooling: means of the frames by learned questions, their mean and their spread, and what follows."""
 
     def __init__(self, config: PicturingConfig) -> None:
         super().__init__()
-        d = config.width
+        d, drop = config.width, nn.Dropout(2 * config.dropout)
         self.from_shared = nn.Linear(config.source.width, d)
         self.from_ears = nn.Sequential(nn.LayerNorm(config.ears.width), nn.Linear(config.ears.width, d))
-        self.mix = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, d), nn.GELU(), nn.Dropout(config.dropout))
-        self.questions = nn.Linear(d, TOKENS)
-        self.says = nn.ModuleList(nn.Linear(d, d) for _ in range(TOKENS))
+        self.mix = nn.Sequential(nn.GELU(), nn.Linear(d, d), nn.GELU())
+        self.questions = nn.Linear(d, config.questions)
+        self.says = nn.Sequential(
+            nn.Linear((config.questions + 2) * d, 2 * d), nn.GELU(), drop, nn.Linear(2 * d, TOKENS * d)
+        )
 
     def forward(self, shared: torch.Tensor, frames: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         x = self.mix(self.from_shared(shared) + self.from_ears(frames))
-        here = torch.arange(x.shape[1], device=x.device) < real[:, None]
-        weight = self.questions(x).masked_fill(~here[..., None], -torch.inf).softmax(1)
-        means = weight.transpose(1, 2) @ x
-        return torch.stack([say(mean) for say, mean in zip(self.says, means.unbind(1), strict=True)], 1)
+        here = (torch.arange(x.shape[1], device=x.device) < real[:, None])[..., None]
+        weight = self.questions(x).masked_fill(~here, -torch.inf).softmax(1)
+        count = here.sum(1)
+        mean = (x * here).sum(1) / count
+        spread = ((x - mean[:, None]).square() * here).sum(1).div(count).add(1e-6).sqrt()
+        heard = torch.cat([(weight.transpose(1, 2) @ x).flatten(1), mean, spread], 1)
+        return self.says(heard).unflatten(1, (TOKENS, -1))
 
 
 class _Flow(Led):

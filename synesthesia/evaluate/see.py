@@ -90,9 +90,9 @@ def birds(folder: Path, most: int | None = None) -> list[Asked]:
             if not isinstance(told, list) or masks is None or "parameters" not in told[0]:
                 raise InputError(f"{example.key!r} shows no birds; make some with `synesthesia world birds`.")
             clear = [one for one, mask in zip(told, masks, strict=True) if close(mask)]
-            for one, (image, sound) in zip(clear, list(sights(example))[1:], strict=True):
+            for one, sight in zip(clear, list(sights(example))[1:], strict=True):
                 traits = np.array(list(one["parameters"].values()), dtype=float)
-                found.append(Asked(sound, image, "bird", str(one["species"]), traits))
+                found.append(Asked(sight.sound, sight.image, "bird", str(one["species"]), traits))
             if most is not None and len(found) >= most:
                 return found[:most]
     return found

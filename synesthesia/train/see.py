@@ -1,8 +1,10 @@
 """How `see/tiny` is trained: on photos and recordings paired by kind, and on worlds in which both occurred together.
 
 The picture codec finds the axes in which squares of pictures are said, and its decoder learns, judged by pixels and by
-the locator's eyes, to put back what those leave out. The bridge learns which pictures go with a sound, as the locator's
-ears hear it; eyes, ears and the space they share stay as they are. What frozen ears hear is kept: to listen takes
+the locator's eyes, to put back what those leave out. The bridge learns to listen first: to tell from a sound, as the
+locator's ears hear it, how the locator's eyes see what made it, where its picture is light and dark, and in worlds the
+numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; told nothing, a flow
+takes many thousands of steps to notice what it is led by. Eyes, ears and the space they share stay as they are. What frozen ears hear is kept: to listen takes
 longer than to learn from it. Kinds are numbers that say which photos and recordings may stand together; nobody tells
 what they are called.
 """
@@ -19,10 +21,12 @@ import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.nn import functional as F
 
 from .. import media, shards
 from ..bridges.grounding import Locator
+from ..bridges.heads import TOKENS
 from ..bridges.hearing import LOUDNESS_DB
 from ..bridges.seeing import Seeing
 from ..codecs import bands
@@ -45,25 +49,31 @@ AROUND = 1.25  # a close view is so much larger than what it shows …
 CLOSEST = 0.25  # … and at least this share of the picture's side
 FITTED = 2048  # pictures that the codec's axes are fitted on
 AT_ONCE = 16  # sounds
+STRUCK = ("density", "loss", "size", "wall", "wave_speed", "youngs_modulus")  # what is told of a struck object
+DECADES = 30.0  # the largest by the smallest, above which logarithms are taken
+PLACES = 4  # along a side: how finely it is told where a picture is light and dark
+SHADES = 3  # axes of the codec that are told there
 
 
 @dataclass(frozen=True)
 class SeeRun:
-    """Everything that a run is. Steps count batches, of `glances` pictures for the codec and `batch` for the bridge.
+    """Everything that a run is.
 
+    Steps count batches: of `glances` pictures for the codec, of twice `batch` to learn to listen, of `batch` to draw.
     `eyes` weighs how differently the locator's eyes see a picture and what the codec made of it. `little` is the share
     of photos of 64 pixels among the photos, `drawn` that of worlds among all pictures, where there are any, each world
-    as often as the others. Of a sound `seconds` are heard, and `moments` of what is heard are kept, of `crops` crops of
-    each recording. `width`, `layers`, `heads`, `patch`: of `PicturingConfig`.
+    by the root of how many it has. Of a sound `seconds` are heard, and `moments` of what is heard are kept, of `crops`
+    crops of each recording. `width`, `layers`, `heads`, `patch`: of `PicturingConfig`.
     """
 
     codec_steps: int = 1000
-    see_steps: int = 10_000
+    ear_steps: int = 2500
+    see_steps: int = 5000
     glances: int = 8
-    batch: int = 48
+    batch: int = 32
     eyes: float = 0.3
-    little: float = 0.1
-    drawn: float = 0.5
+    little: float = 0.25
+    drawn: float = 0.7
     seconds: float = 4.0
     moments: int = 32
     crops: int = 6
@@ -75,7 +85,7 @@ class SeeRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.codec_steps, self.see_steps, self.glances, self.batch, self.moments, self.crops) < 1:
+        if min(self.codec_steps, self.ear_steps, self.see_steps, self.glances, self.batch, self.moments, self.crops) < 1:
             raise InputError("Steps, pictures, moments and crops of a run are one at least.")
         if not (0 <= self.little <= 1 and 0 <= self.drawn <= 1 and 0 <= self.eyes <= 100):
             raise InputError("Shares of a run lie between 0 and 1, the weight of the eyes between 0 and 100.")
@@ -150,9 +160,18 @@ def worn(waves: Float[torch.Tensor, "n samples"], g: torch.Generator) -> Float[t
 # --- worlds ----------------------------------------------------------------------------------------------------------
 
 
-def sights(example: shards.Example) -> Iterator[tuple[Image, Sound]]:
-    """What is to be seen and heard in an example of a world: the picture with all that sounds in it, and each source
-    that has a mask close by, with its own sound.
+@dataclass(frozen=True)
+class Sight:
+    """What is to be seen and heard at once, and the numbers behind it by name."""
+
+    image: Image
+    sound: Sound
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def sights(example: shards.Example) -> Iterator[Sight]:
+    """What there is in an example of a world: the picture with all that sounds in it, and each source that has a mask
+    close by, with its own sound.
     """
     rate = example.sounds[0].rate
     wave = np.zeros(max(sound.samples.shape[1] for sound in example.sounds), np.float32)
@@ -160,12 +179,14 @@ def sights(example: shards.Example) -> Iterator[tuple[Image, Sound]]:
         if sound.rate != rate:
             raise InputError(f"The sounds of {example.key!r} have different rates.")
         wave[: sound.samples.shape[1]] += sound.mono
-    yield example.image, Sound(wave[None], rate)
+    struck = {name: float(example.truth[name]) for name in STRUCK if name in example.truth}
+    yield Sight(example.image, Sound(wave[None], rate), struck)
     told, masks = example.truth.get("sources"), example.arrays.get("masks")
     if isinstance(told, list) and masks is not None and len(masks) == len(told):
-        for mask, sound in zip(masks, example.sounds, strict=False):
+        for source, mask, sound in zip(told, masks, example.sounds, strict=False):
             if len(box := close(np.asarray(mask))):
-                yield _cut(example.image, box), sound
+                numbers = {f"{source['kind']}.{name}": float(v) for name, v in source.get("parameters", {}).items()}
+                yield Sight(_cut(example.image, box), sound, numbers)
 
 
 def close(mask: UInt8[np.ndarray, "rows columns"]) -> tuple[float, ...]:
@@ -195,10 +216,11 @@ def _cut(image: Image, box: tuple[float, ...]) -> Image:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Pictures in memory, and what was heard with each."""
+    """Pictures in memory, what was heard with each, and the numbers behind it, in spreads; NaN where there is none."""
 
     pixels: UInt8[torch.Tensor, "n side side 3"]
     heard: Heard
+    numbers: Float[torch.Tensor, "n numbers"]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -210,24 +232,41 @@ def read_moments(folder: Path, locator: Locator, run: SeeRun, path: Path) -> Mom
     Raises InputError for a folder without pictures with sounds.
     """
     if not path.is_file():
-        listener, pixels = Listener(locator, run), []
+        listener, pixels, numbers = Listener(locator, run), [], []
         rng = np.random.default_rng([run.seed, 50])
         files = sorted(folder.glob("*.tar"))
         for file in track(files, f"listening to {folder.name}"):
             for example in shards.examples(file):
                 if example.image is shards.UNSEEN or not example.sounds:
                     continue
-                for image, sound in sights(example):
-                    wave = _stretch(sound, listener.samples, rng)
+                for sight in sights(example):
+                    wave = _stretch(sight.sound, listener.samples, rng)
                     if wave is not None:
-                        pixels.append((to_square([image], SIDE)[0] * 255).round().byte().permute(1, 2, 0))
+                        pixels.append((to_square([sight.image], SIDE)[0] * 255).round().byte().permute(1, 2, 0))
+                        numbers.append(sight.numbers)
                         listener.push(wave)
         if not pixels:
             raise InputError(f"{folder} holds no pictures with sounds; make some with `synesthesia world`.")
         kept = listener.heard()
-        _keep(path, {"pixels": torch.stack(pixels), "frames": kept.frames, "shared": kept.shared})
+        told = {"pixels": torch.stack(pixels), "numbers": in_spreads(numbers)}
+        _keep(path, told | {"frames": kept.frames, "shared": kept.shared})
     found = load_file(path)
-    return Moments(found["pixels"], Heard(found["frames"], found["shared"]))
+    return Moments(found["pixels"], Heard(found["frames"], found["shared"]), found["numbers"])
+
+
+def in_spreads(numbers: Sequence[dict[str, float]]) -> Float[torch.Tensor, "n names"]:
+    """Numbers by name, in order of the names, each less its mean and by its spread; NaN where a name is lacking.
+
+    Of those that go over decades it is their logarithm.
+    """
+    names = sorted({name for some in numbers for name in some})
+    table = np.array([[some.get(name, np.nan) for name in names] for some in numbers]).reshape(len(numbers), len(names))
+    for column in table.T:
+        if np.nanmin(column) > 0 and np.nanmax(column) > DECADES * np.nanmin(column):
+            column[:] = np.log(column)
+        column -= np.nanmean(column)
+        column /= max(float(np.nanstd(column)), 1e-9)
+    return torch.from_numpy(table.astype(np.float32))
 
 
 def _stretch(sound: Sound, samples: int, rng: np.random.Generator) -> torch.Tensor | None:
@@ -266,54 +305,94 @@ def views(
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False).clamp(0, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """n pictures, what is heard with each, how eyes see each on the whole, and the numbers behind it (see `Moments`)."""
+
+    pictures: Float[torch.Tensor, "n 3 side side"]
+    heard: Heard
+    looks: Float[torch.Tensor, "n eyes"]
+    numbers: Float[torch.Tensor, "n numbers"]
+
+
 class Pairs:
     """Pictures and what is heard with them: photos with recordings of their kind, and moments of worlds.
 
-    What is heard of recordings is kept in the folder `out`.
+    What is heard of recordings, and how eyes see all the pictures, is kept in the folder `out`.
     """
 
     def __init__(
         self, lessons: Lessons, moments: Sequence[Moments], locator: Locator, run: SeeRun, out: Path | None = None
     ) -> None:
         self._run = run
-        self._moments = list(moments)
-        self._photos: list[Photos] = [photos for photos in lessons.photos if len(photos)]
-        self._pairings = [Pairing(lessons.sounds, photos) for photos in self._photos]
+        photos: list[Photos] = [photos for photos in lessons.photos if len(photos)]
+        self._pairings = [Pairing(lessons.sounds, some) for some in photos]
+        self._pixels = [some.pixels for some in (*photos, *moments)]
         self._heard = _recordings(lessons, locator, run, None if out is None else out / "recordings.safetensors")
-        photos = [1.0] if len(self._photos) == 1 else [1 - run.little, run.little]
-        worlds = [run.drawn / len(self._moments)] * len(self._moments)
-        self._shares = np.array([(1 - sum(worlds)) * share for share in photos] + worlds)
+        self._with = [one.heard for one in moments]
+        self._looks = _looks(self._pixels, locator, None if out is None else out / "looks.safetensors")
+        widths = [one.numbers.shape[1] for one in moments]
+        self.behind = sum(widths)
+        """How many numbers may stand behind a picture, over all worlds."""
+        self._numbers = [
+            F.pad(one.numbers, (sum(widths[:k]), sum(widths[k + 1 :])), value=torch.nan)
+            for k, one in enumerate(moments)
+        ]
+        shares = [1.0] if len(photos) == 1 else [1 - run.little, run.little]
+        worlds = np.sqrt([len(one) for one in moments])
+        worlds *= run.drawn / max(worlds.sum(), 1.0)
+        self._shares = np.concatenate([(1 - worlds.sum()) * np.array(shares), worlds])
 
     def pictures(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Float[torch.Tensor, "n 3 side side"]:
         """Any pictures, those of what makes no sound too."""
         of, out = rng.choice(len(self._shares), n, p=self._shares), []
         for k in np.unique(of):
-            pixels = (self._photos[k] if k < len(self._photos) else self._moments[k - len(self._photos)]).pixels
-            some = torch.from_numpy(rng.integers(len(pixels), size=int((of == k).sum())))
-            out.append(views(pixels[some], g, self._run.codec.side))
+            some = torch.from_numpy(rng.integers(len(self._pixels[k]), size=int((of == k).sum())))
+            out.append(views(self._pixels[k][some], g, self._run.codec.side))
         return torch.cat(out)
 
-    def draw(
-        self, rng: np.random.Generator, g: torch.Generator, n: int
-    ) -> tuple[Float[torch.Tensor, "n 3 side side"], Heard]:
-        """n pictures, and what is heard with each."""
-        of, pictures, frames, shared = rng.choice(len(self._shares), n, p=self._shares), [], [], []
+    def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Lesson:
+        """Pictures of what sounds, and what is heard with each."""
+        of = rng.choice(len(self._shares), n, p=self._shares)
+        parts: list[Lesson] = []
         for k in np.unique(of):
-            count = int((of == k).sum())
-            if k < len(self._photos):
+            count, first = int((of == k).sum()), len(self._pairings)
+            if k < first:
                 pairing = self._pairings[k]
                 kinds = pairing.draw(rng, count)[:, 0]
-                rows, sounds = pairing.look(rng, kinds), pairing.hear(rng, kinds)
-                kept, pixels = self._heard, self._photos[k].pixels
+                rows, sounds = torch.from_numpy(pairing.look(rng, kinds)), pairing.hear(rng, kinds)
                 at = torch.from_numpy(sounds * self._run.crops + rng.integers(self._run.crops, size=count))
+                kept, numbers = self._heard, torch.full((count, self.behind), torch.nan)
             else:
-                moments = self._moments[k - len(self._photos)]
-                rows = rng.integers(len(moments), size=count)
-                kept, pixels, at = moments.heard, moments.pixels, torch.from_numpy(rows)
-            pictures.append(views(pixels[torch.from_numpy(rows)], g, self._run.codec.side))
-            frames.append(kept.frames[at].float())
-            shared.append(kept.shared[at].float())
-        return torch.cat(pictures), Heard(torch.cat(frames), torch.cat(shared))
+                rows = at = torch.from_numpy(rng.integers(len(self._pixels[k]), size=count))
+                kept, numbers = self._with[k - first], self._numbers[k - first][rows]
+            heard = Heard(kept.frames[at].float(), kept.shared[at].float())
+            pictures = views(self._pixels[k][rows], g, self._run.codec.side)
+            parts.append(Lesson(pictures, heard, self._looks[k][rows].float(), numbers))
+        return Lesson(
+            torch.cat([part.pictures for part in parts]),
+            Heard(torch.cat([part.heard.frames for part in parts]), torch.cat([part.heard.shared for part in parts])),
+            torch.cat([part.looks for part in parts]),
+            torch.cat([part.numbers for part in parts]),
+        )
+
+
+def _looks(pixels: Sequence[torch.Tensor], locator: Locator, path: Path | None) -> list[torch.Tensor]:
+    """How eyes see pictures on the whole: the mean over patches, in spreads. Of photos and of each world."""
+    if path is None or not path.is_file():
+        tower, seen = locator.eyes.tower.eval(), []
+        for number, some in enumerate(pixels):
+            parts = track(some.split(AT_ONCE), f"looking at pictures {number + 1}/{len(pixels)}")
+            with torch.inference_mode():
+                seen.append(torch.cat([tower(p.permute(0, 3, 1, 2) / 255)[0].mean((1, 2)) for p in parts]))
+        every = torch.cat(seen)
+        middle, spread = every.mean(0), every.std(0).clamp_min(1e-6)
+        kept = {f"{number:02d}": ((some - middle) / spread).half() for number, some in enumerate(seen)}
+        if path is None:
+            return list(kept.values())
+        _keep(path, kept)
+    found = load_file(path)
+    return [found[name] for name in sorted(found)]
 
 
 def _recordings(lessons: Lessons, locator: Locator, run: SeeRun, path: Path | None) -> Heard:
@@ -357,7 +436,8 @@ def train(
     pairs = gather(folder, listener, out, run, worlds)
     model = begun(pairs, listener, str(locator), run)
     teach_codec(model, pairs, out, run)
-    teach_bridge(model, pairs, out, run)
+    teach_to_listen(model, pairs, out, run)
+    teach_to_draw(model, pairs, out, run)
     return model.save(out / "final")
 
 
@@ -386,14 +466,55 @@ def teach_codec(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
     fit(model.codec, loss, LoopConfig(run.codec_steps, 1e-3, ema=0.999, seed=run.seed), out / "codec")
 
 
-def teach_bridge(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
-    """The bridge learns which pictures go with a sound."""
+class Telling(nn.Module):
+    """What is told from a sound while the bridge learns to listen to it; left out of what is saved."""
+
+    def __init__(self, model: Seeing, pairs: Pairs) -> None:
+        super().__init__()
+        self.picturing, self.codec = model.picturing, model.codec
+        eyes = model.locator.eyes.dense.width
+        self.sizes = (eyes, SHADES * PLACES**2, pairs.behind)
+        self.tell = nn.Linear(TOKENS * model.picturing.config.width, sum(self.sizes))
+
+    def forward(self, heard: Heard) -> tuple[torch.Tensor, ...]:
+        """How eyes see the picture, its shades in `PLACES` × `PLACES` places, and the numbers behind it."""
+        real = torch.full((len(heard),), heard.frames.shape[1])
+        return self.tell(self.picturing.listen(heard.shared, heard.frames, real).flatten(1)).split(self.sizes, 1)
+
+    def loss(self, lesson: Lesson) -> dict[str, torch.Tensor]:
+        looks, shades, numbers = self(lesson.heard)
+        with torch.no_grad():
+            latents = self.codec.encode(lesson.pictures)[..., :SHADES].permute(0, 3, 1, 2)
+            true = F.adaptive_avg_pool2d(latents, PLACES).flatten(1)
+        known = lesson.numbers.isfinite()
+        return {
+            "looks": (looks - lesson.looks).square().mean(),
+            "shades": (shades - true).square().mean(),
+            "numbers": (numbers - lesson.numbers.nan_to_num()).square()[known].sum() / max(int(known.sum()), 1),
+        }
+
+
+def teach_to_listen(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
+    """The bridge learns to tell from a sound what there is to see, as far as a few numbers say it."""
+    telling = Telling(model, pairs)
+    telling.codec.requires_grad_(False)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        pictures, known = pairs.draw(np.random.default_rng([run.seed, 52, step]), g, run.batch)
-        real = torch.full((len(pictures),), known.frames.shape[1])
+        return telling.loss(pairs.draw(np.random.default_rng([run.seed, 55, step]), g, 2 * run.batch))
+
+    fit(telling, loss, LoopConfig(run.ear_steps, 1e-3, ema=0.995, seed=run.seed, weight_decay=0.05), out / "ear")
+
+
+def teach_to_draw(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
+    """The bridge learns to draw pictures from what it hears; how it listens stays."""
+    model.picturing.ear.requires_grad_(False)
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        lesson = pairs.draw(np.random.default_rng([run.seed, 52, step]), g, run.batch)
+        real = torch.full((run.batch,), lesson.heard.frames.shape[1])
         with torch.no_grad():
-            latents = model.codec.encode(pictures)
-        return model.picturing.loss(model.picturing.listen(known.shared, known.frames, real), latents, g)
+            latents = model.codec.encode(lesson.pictures)
+            tokens = model.picturing.listen(lesson.heard.shared, lesson.heard.frames, real)
+        return model.picturing.loss(tokens, latents, g)
 
     fit(model.picturing, loss, LoopConfig(run.see_steps, 1e-3, ema=0.999, seed=run.seed), out / "see")
