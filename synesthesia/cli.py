@@ -713,6 +713,7 @@ def evaluate_see(
     birds: tuple[Path, Path, Path] | None = None,
     strikes: tuple[Path, Path, Path] | None = None,
     hearing: str | None = None,
+    eyes: Path | None = None,
     pictures: Path | None = None,
     seed: int = 0,
 ) -> int:
@@ -725,6 +726,7 @@ def evaluate_see(
         birds: Three worlds of birds: that the model learned from, of the judge's own, of the split test.
         strikes: The same of struck things.
         hearing: A model of hear, to go from a picture to a sound and back; needs birds.
+        eyes: A MobileNetV2 (.tflite, int8) that taught nothing, for the judges to look with instead of hand features.
         pictures: A folder for pictures of every row, side by side.
         seed: The same seed draws the same pictures.
     """
@@ -739,9 +741,10 @@ def evaluate_see(
     media.check_writable(output)
     if hearing is not None and birds is None:
         raise InputError("To go from a picture to a sound and back takes --birds, whose pictures it begins with.")
+    look = room.by_hand if eyes is None else room.Eyes(eyes)
     result, shown = room.evaluate(
         Seeing.load(model), shards, hearing=None if hearing is None else Hearing.load(hearing), bird_worlds=birds,
-        strike_worlds=strikes, seed=seed, tell=lambda text: print(text, file=sys.stderr, flush=True),
+        strike_worlds=strikes, look=look, seed=seed, tell=lambda text: print(text, file=sys.stderr, flush=True),
     )  # fmt: skip
     media.write_bytes(output, json_format.dumps(report.plain(result), indent=1, allow_nan=False).encode())
     if pictures is not None:

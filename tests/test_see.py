@@ -35,8 +35,8 @@ EYES = LocatorConfig(
 )
 SMALL = PictureConfig(32, 12, (8, 8, 8))
 RUN = SeeRun(
-    codec_steps=2, ear_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1, codec=SMALL, width=16, layers=1,
-    heads=2,
+    codec_steps=2, ear_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1, codec=SMALL,
+    width=16, layers=1, heads=2,
 )  # fmt: skip
 
 

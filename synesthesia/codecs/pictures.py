@@ -8,8 +8,8 @@ out, edges above all, a small convolutional decoder puts back from the squares a
 decoder learns, and whoever draws in them can learn at the same time. In training latents are moved a little: those that
 are drawn never are quite those of a picture.
 
-Along an axis latents spread as the root of how squares do, not all alike: otherwise fine edges, which nobody can foretell,
-would be most of what whoever draws them learns from, and would be drawn as early as colours.
+Along an axis latents spread as the root of how squares do, not all alike: otherwise fine edges, which nobody can
+foretell, would be most of what whoever draws them learns from, and would be drawn as early as colours.
 """
 
 from __future__ import annotations

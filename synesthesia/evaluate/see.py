@@ -1,8 +1,8 @@
 """The protocols of `evaluate see`: sounds that taught nothing, pictures that are drawn to them, and judges' eyes.
 
-The judges look by hand features (colour, texture, shape: `photos.hand_features`) and kernel ridge, taught by pictures
-that taught nothing else: photos of the split `judge`, worlds of their own. Each figure has its 95 % bootstrap interval,
-and what the judge says of real pictures beside it.
+The judges look with a network that taught nothing (`Eyes`), or by hand features (colour, texture, shape:
+`photos.hand_features`), and decide by ridges, taught by pictures that taught nothing else: photos of the split `judge`,
+worlds of their own. Each figure has its 95 % bootstrap interval, and what the judge says of real pictures beside it.
 
 - kind by eye: whether the judge names the recording's kind, beside how well the kind can be told from the sound alone
   and how well the judge names real photos of that size;
@@ -29,6 +29,7 @@ from ..encoders.vision import to_square
 from ..metrics import Estimate, bootstrap, mean
 from ..metrics.distributions import kernel_distance
 from ..senses import Image, InputError, Region, Sound
+from ..train.distil import Teacher
 from ..train.see import close, sights
 from .baselines import KernelRidge, derangement
 from .hear import Held, read
@@ -50,11 +51,12 @@ AMONG = (10, 100)
 DRAWS = 10  # of the others, for each question
 COARSE = 16  # pixels of a side at which pictures are compared for copies
 STEADY = 0.05  # of the median spread of features, below which one does not count
-RIDGES = (1.0, 10.0, 100.0, 1000.0)
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # for each feature
 TIMES = 9
 
 Tell = Callable[[str], None]
 Rows = dict[str, list[Image]]
+Look = Callable[[Sequence[Image], int], "Float[np.ndarray, 'n d']"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +122,36 @@ def squared(image: Image, side: int) -> Image:
     return Image((to_square([image], side)[0] * 255).round().byte().permute(1, 2, 0).numpy())
 
 
-def looks(pictures: Sequence[Image], side: int) -> Float[np.ndarray, "n d"]:
+def by_hand(pictures: Sequence[Image], side: int) -> Float[np.ndarray, "n d"]:
     """Hand features of pictures brought to the size of those that are drawn."""
     return np.stack([hand_features(squared(picture, side)) for picture in pictures])
 
 
+class Eyes:
+    """A network's view of pictures brought to that size: mean, spread and maximum over the places of its inner maps.
+
+    It is a MobileNetV2 as an int8 TensorFlow Lite file, of other weights than the one that taught the model's eyes
+    (MobileNetV2 on the birds of iNaturalist, 964 species, Apache-2.0, is one). Needs the wheel `ai-edge-litert`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._net = Teacher(path)
+        except ImportError:
+            raise InputError("These eyes need the wheel ai-edge-litert: pip install ai-edge-litert.") from None
+        except ValueError as error:
+            raise InputError(f"{path} is no TensorFlow Lite file of a MobileNetV2: {error}") from error
+
+    def __call__(self, pictures: Sequence[Image], side: int) -> Float[np.ndarray, "n d"]:
+        seen = []
+        for picture in pictures:
+            parts, whole, pooled = (m.flatten(0, 2) for m in self._net(to_square([squared(picture, side)], side)))
+            seen.append(torch.cat([f for m in (parts, whole) for f in (m.mean(0), m.std(0), m.amax(0))] + [pooled[0]]))
+        return torch.stack(seen).double().numpy()
+
+
 class Namer:
-    """Kernel ridge on the hand features that vary in what it learned from.
+    """Kernel ridge on the features that vary in what it learned from.
 
     A colour that hardly occurs there would, measured in its own spread, put any picture that has it beyond all others.
     """
@@ -143,7 +168,7 @@ class Namer:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Ridge regression from hand features to traits, in standard deviations."""
+    """Ridge regression from features to traits, in standard deviations."""
 
     centre: Float[np.ndarray, " d"]
     size: Float[np.ndarray, " d"]
@@ -159,12 +184,17 @@ class Reader:
         a, y = (x - centre) / size, (traits - middle) / spread
         held = np.random.default_rng(0).permutation(len(a))[: max(1, len(a) // 5)]
         kept = np.setdiff1d(np.arange(len(a)), held)
+        # By what examples have in common, not by what features have: there may be more features than examples.
+        common = a @ a.T / a.shape[1]
 
         def fitted(rows: np.ndarray, ridge: float) -> np.ndarray:
-            return np.linalg.solve(a[rows].T @ a[rows] + ridge * np.eye(a.shape[1]), a[rows].T @ y[rows])
+            return np.linalg.solve(common[np.ix_(rows, rows)] + ridge * np.eye(len(rows)), y[rows])
 
-        best = min(RIDGES, key=lambda ridge: float(np.square(a[held] @ fitted(kept, ridge) - y[held]).mean()))
-        return Reader(centre, size, fitted(np.arange(len(a)), best), middle, spread)
+        def error(ridge: float) -> float:
+            return float(np.square(common[np.ix_(held, kept)] @ fitted(kept, ridge) - y[held]).mean())
+
+        weights = a.T @ fitted(np.arange(len(a)), min(RIDGES, key=error)) / a.shape[1]
+        return Reader(centre, size, weights, middle, spread)
 
     def read(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n traits"]:
         return (x - self.centre) / self.size @ self.weights
@@ -208,8 +238,8 @@ def nearest(known: Float[np.ndarray, "m d"], asked: Float[np.ndarray, "n d"]) ->
 
 
 def medoids(pictures: Sequence[Image], labels: Sequence[str], side: int) -> dict[str, Image]:
-    """Of each label the most typical picture."""
-    found, x = {}, looks(pictures, side)
+    """Of each label the most typical picture, by hand features."""
+    found, x = {}, by_hand(pictures, side)
     for label in sorted(set(labels)):
         mine = [n for n, one in enumerate(labels) if one == label]
         found[label] = pictures[mine[metrics.medoid(x[mine])]]
@@ -249,11 +279,13 @@ def all_rows(model: Seeing, asked: Sequence[Asked], known: Known, seed: int) -> 
     return rows, names
 
 
-def by_label(model: Seeing, asked: Sequence[Asked], rows: Rows, names: Sequence[str], judge: Namer) -> dict[str, Any]:
+def by_label(
+    model: Seeing, asked: Sequence[Asked], rows: Rows, names: Sequence[str], judge: Namer, look: Look
+) -> dict[str, Any]:
     """How often a judge sees what the sound is called; the model's share of what ears and judge allow."""
     side = model.config.codec.side
     labels, objects = np.array([a.label for a in asked]), np.array([a.object for a in asked])
-    right = {row: (np.array(judge.predict(looks(pictures, side))) == labels) for row, pictures in rows.items()}
+    right = {row: (np.array(judge.predict(look(pictures, side))) == labels) for row, pictures in rows.items()}
     heard = np.array(names) == labels
 
     def share(index: np.ndarray) -> float:
@@ -284,7 +316,7 @@ def identity(reader: Reader, x: Float[np.ndarray, "n d"], asked: Sequence[Asked]
 
 
 def of_birds(
-    model: Seeing, asked: Sequence[Asked], known: Known, reader: Reader, seed: int
+    model: Seeing, asked: Sequence[Asked], known: Known, reader: Reader, look: Look, seed: int
 ) -> tuple[dict[str, Any], Rows]:
     """Identity among ten and a hundred, and how well traits can be read back, for all rows."""
     side = model.config.codec.side
@@ -294,7 +326,7 @@ def of_birds(
     species = np.array([a.object for a in asked])
     told: dict[str, Any] = {}
     for row, pictures in rows.items():
-        x = looks(pictures, side)
+        x = look(pictures, side)
         read = reader.read(x)
 
         def correlation(index: np.ndarray, read: np.ndarray = read) -> float:
@@ -307,13 +339,15 @@ def of_birds(
     return {"rows": told, "birds": len(asked), "species": len(set(species))}, rows
 
 
-def cycle(model: Seeing, hearing: Hearing, asked: Sequence[Asked], reader: Reader, seed: int) -> dict[str, Any]:
+def cycle(
+    model: Seeing, hearing: Hearing, asked: Sequence[Asked], reader: Reader, look: Look, seed: int
+) -> dict[str, Any]:
     """Picture → sound → picture: whether it is still the same bird."""
     some = list(asked[:MOST_CYCLES])
     sounds = hearing.sounds(
         [a.picture for a in some], [Region.whole()] * len(some), SECONDS, range(seed, seed + len(some))
     )
-    x = looks(drawn(model, sounds, seed), model.config.codec.side)
+    x = look(drawn(model, sounds, seed), model.config.codec.side)
     return identity(reader, x, some, AMONG[0], seed).record()
 
 
@@ -381,13 +415,15 @@ def evaluate(
     hearing: Hearing | None = None,
     bird_worlds: tuple[Path, Path, Path] | None = None,
     strike_worlds: tuple[Path, Path, Path] | None = None,
+    look: Look = by_hand,
     seed: int = 0,
     tell: Tell = lambda text: None,
 ) -> tuple[dict[str, Any], dict[str, Rows]]:
     """All protocols on the shards of `synesthesia data pack`, and on worlds where they are given.
 
     Worlds are three each: one that the model learned from (for the baselines), one that only the judge learns from, and
-    one of the split test. `hearing` closes the cycle. Gives the figures, and the pictures of all rows.
+    one of the split test. `hearing` closes the cycle. `look` is how judges see. Gives the figures, and the
+    pictures of all rows.
     """
     side = model.config.codec.side
     train, judging, test = (read(folder, split, MOST_LEARNED) for split in ("train", "judge", "test"))
@@ -406,12 +442,12 @@ def evaluate(
     )  # fmt: skip
     rows, names = all_rows(model, asked, known, seed)
     pictures = [(kind, image) for kind in kinds for _, _, image in judging.photos[kind]]
-    judge = Namer(looks([image for _, image in pictures], side), [kind for kind, _ in pictures])
-    result: dict[str, Any] = {"seed": seed, "kinds": by_label(model, asked, rows, names, judge)}
+    judge = Namer(look([image for _, image in pictures], side), [kind for kind, _ in pictures])
+    result: dict[str, Any] = {"seed": seed, "kinds": by_label(model, asked, rows, names, judge, look)}
     real = [image for kind in kinds for _, _, image in test.photos[kind]]
-    features = looks(real, side)
+    features = by_hand(real, side)
     result["distance"] = {
-        row: kernel_distance(features, looks(rows[row], side)) for row in ("model", "neighbour", "codec")
+        row: kernel_distance(features, by_hand(rows[row], side)) for row in ("model", "neighbour", "codec")
     }
     result["memorised"] = memorised(rows["model"], real, [p for kind in kinds for _, _, p in train.photos[kind]])
     result["filled"] = {"photos": filled(model, asked, seed)}
@@ -420,20 +456,20 @@ def evaluate(
     tell(f"{len(asked)} recordings of {len(kinds)} kinds seen")
     if bird_worlds is not None:
         learned, own, unseen = (birds(path, 20 * MOST_LEARNED) for path in bird_worlds)
-        reader = Reader.teach(looks([a.picture for a in own], side), np.stack([a.traits for a in own]))
+        reader = Reader.teach(look([a.picture for a in own], side), np.stack([a.traits for a in own]))
         library = Known([a.sound for a in learned], [a.picture for a in learned], [a.object for a in learned])
-        result["birds"], shown["birds"] = of_birds(model, unseen, library, reader, seed)
+        result["birds"], shown["birds"] = of_birds(model, unseen, library, reader, look, seed)
         result["filled"]["birds"] = filled(model, unseen, seed)
         tell(f"{len(unseen)} birds seen")
         if hearing is not None:
-            result["cycle"] = cycle(model, hearing, unseen, reader, seed)
+            result["cycle"] = cycle(model, hearing, unseen, reader, look, seed)
             tell("cycle closed")
     if strike_worlds is not None:
         learned, own, unseen = (strikes(path, 5 * MOST_LEARNED) for path in strike_worlds)
         library = Known([a.sound for a in learned], [a.picture for a in learned], [a.label for a in learned])
-        material = Namer(looks([a.picture for a in own], side), [a.label for a in own])
+        material = Namer(look([a.picture for a in own], side), [a.label for a in own])
         rows, names = all_rows(model, unseen, library, seed)
-        result["strikes"], shown["strikes"] = by_label(model, unseen, rows, names, material), rows
+        result["strikes"], shown["strikes"] = by_label(model, unseen, rows, names, material, look), rows
         tell(f"{len(unseen)} strikes seen")
     return result, shown
 

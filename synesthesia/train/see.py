@@ -3,10 +3,10 @@
 The picture codec finds the axes in which squares of pictures are said, and its decoder learns, judged by pixels and by
 the locator's eyes, to put back what those leave out. The bridge learns to listen first: to tell from a sound, as the
 locator's ears hear it, how the locator's eyes see what made it, where its picture is light and dark, and in worlds the
-numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; told nothing, a flow
-takes many thousands of steps to notice what it is led by. Eyes, ears and the space they share stay as they are. What frozen ears hear is kept: to listen takes
-longer than to learn from it. Kinds are numbers that say which photos and recordings may stand together; nobody tells
-what they are called.
+numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; a flow that must find
+out by itself what it is led by takes many thousands of steps. Eyes, ears and the space they share stay as they are. What
+frozen ears hear is kept: to listen takes longer than to learn from it. Kinds are numbers that say which photos and
+recordings may stand together; nobody tells what they are called.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ class SeeRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.codec_steps, self.ear_steps, self.see_steps, self.glances, self.batch, self.moments, self.crops) < 1:
+        if (
+            min(self.codec_steps, self.ear_steps, self.see_steps, self.glances, self.batch, self.moments, self.crops)
+            < 1
+        ):
             raise InputError("Steps, pictures, moments and crops of a run are one at least.")
         if not (0 <= self.little <= 1 and 0 <= self.drawn <= 1 and 0 <= self.eyes <= 100):
             raise InputError("Shares of a run lie between 0 and 1, the weight of the eyes between 0 and 100.")
@@ -307,7 +310,7 @@ def views(
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """n pictures, what is heard with each, how eyes see each on the whole, and the numbers behind it (see `Moments`)."""
+    """n pictures, what is heard with each, how eyes see each as a whole, the numbers behind it (see `Moments`)."""
 
     pictures: Float[torch.Tensor, "n 3 side side"]
     heard: Heard
