@@ -4,8 +4,8 @@ The picture codec finds the axes in which squares of pictures are said, and its 
 the locator's eyes, to put back what those leave out. The bridge learns to listen first: to tell from a sound, as the
 locator's ears hear it, how the locator's eyes see what made it, where its picture is light and dark, and in worlds the
 numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; a flow that must find
-out by itself what it is led by takes many thousands of steps. Eyes, ears and the space they share stay as they are. What
-frozen ears hear is kept: to listen takes longer than to learn from it. Kinds are numbers that say which photos and
+out by itself what it is led by takes many thousands of steps. Eyes, ears and the space they share stay as they are.
+What frozen ears hear is kept: to listen takes longer than to learn from it. Kinds are numbers that say which photos and
 recordings may stand together; nobody tells what they are called.
 """
 
@@ -182,7 +182,7 @@ def sights(example: shards.Example) -> Iterator[Sight]:
         if sound.rate != rate:
             raise InputError(f"The sounds of {example.key!r} have different rates.")
         wave[: sound.samples.shape[1]] += sound.mono
-    struck = {name: float(example.truth[name]) for name in STRUCK if name in example.truth}
+    struck = {name: float(str(example.truth[name])) for name in STRUCK if name in example.truth}
     yield Sight(example.image, Sound(wave[None], rate), struck)
     told, masks = example.truth.get("sources"), example.arrays.get("masks")
     if isinstance(told, list) and masks is not None and len(masks) == len(told):
