@@ -20,7 +20,7 @@ from synesthesia.bridges.heads import TOKENS
 from synesthesia.bridges.picturing import Known, Picturing, PicturingConfig
 from synesthesia.bridges.seeing import Seeing
 from synesthesia.codecs.pictures import STRIDE, PictureCodec, PictureConfig
-from synesthesia.encoders.audio import FrameEarsConfig
+from synesthesia.encoders.audio import BANDS, FrameEarsConfig
 from synesthesia.encoders.vision import EyesConfig
 from synesthesia.evaluate import see as protocols
 from synesthesia.senses import Image, InputError, Region, Sound
@@ -156,10 +156,21 @@ def test_folding_is_undone_by_unfolding(bridge: Picturing) -> None:
 
 def test_frames_beyond_the_real_ones_are_not_heard(bridge: Picturing) -> None:
     shared, frames = torch.randn(1, 9, 8), torch.randn(1, 9, 16)
-    short = bridge.listen(shared[:, :5], frames[:, :5], torch.tensor([5]))
-    torch.testing.assert_close(bridge.listen(shared, frames, torch.tensor([5])), short)
+    five, mel = torch.tensor([5]), torch.randn(1, BANDS, 64)
+    short = bridge.listen(shared[:, :5], frames[:, :5], five, mel)
+    torch.testing.assert_close(bridge.listen(shared, frames, five, mel), short)
     order = torch.randperm(5)
-    torch.testing.assert_close(bridge.listen(shared[:, order], frames[:, order], torch.tensor([5])), short)
+    torch.testing.assert_close(bridge.listen(shared[:, order], frames[:, order], five, mel), short)
+
+
+def test_the_bridge_has_an_ear_of_its_own_for_rhythm(bridge: Picturing) -> None:
+    """Frozen frames are heard in any order; the log-mel picture is not."""
+    frames, three = (torch.zeros(1, 3, 8), torch.zeros(1, 3, 16)), torch.tensor([3])
+    slow = torch.where(torch.arange(128) // 32 % 2 == 0, 0.0, -14.0).expand(1, BANDS, 128)
+    fast = torch.where(torch.arange(128) // 4 % 2 == 0, 0.0, -14.0).expand(1, BANDS, 128)
+    with torch.no_grad():
+        led = [bridge.listen(*frames, three, mel) for mel in (slow, fast, slow.repeat(1, 1, 2))]
+    assert float((led[0] - led[1]).norm()) > 3 * float((led[0] - led[2]).norm())
 
 
 def test_other_spaces_and_impossible_settings_are_refused(bridge: Picturing) -> None:
@@ -182,18 +193,18 @@ def test_two_conditions_become_two_pictures() -> None:
     bridge = Picturing(PicturingConfig(*spaces, grid=4, width=32, layers=1, heads=2, dropout=0.0))
     pair = torch.stack([torch.full((4, 4, 12), -1.0), torch.full((4, 4, 12), 1.0)])
     bridge.fit_scale(pair)
-    ears = torch.randn(2, 3, 16)
+    ears, silence = torch.randn(2, 3, 16), torch.full((1, BANDS, 16), -14.0)
     optimiser, g = torch.optim.Adam(bridge.parameters(), 3e-3), torch.Generator().manual_seed(0)
     for _ in range(300):
         which = torch.randint(2, (16,), generator=g)
-        tokens = bridge.listen(torch.zeros(16, 3, 8), ears[which], torch.full((16,), 3))
+        tokens = bridge.listen(torch.zeros(16, 3, 8), ears[which], torch.full((16,), 3), silence.expand(16, -1, -1))
         loss = torch.stack(list(bridge.loss(tokens, pair[which], g).values())).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     bridge.eval()
     with torch.no_grad():
-        tokens = bridge.listen(torch.zeros(2, 3, 8), ears, torch.full((2,), 3))
+        tokens = bridge.listen(torch.zeros(2, 3, 8), ears, torch.full((2,), 3), silence.expand(2, -1, -1))
     for seed in range(3):
         made = bridge.draw(tokens, [seed, seed], guidance=1.0)
         assert float((made[0] < 0).float().mean()) > 0.8

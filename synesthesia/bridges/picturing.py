@@ -1,7 +1,8 @@
 """The way back: what ears heard → latents of a picture.
 
-    ears' frames, and where they lie in ─ listen ─▶ condition ─ flow ─▶ a grid of latents
-    the space that eyes and ears share
+    ears' frames, where they lie in the ─ listen ─▶ condition ─ flow ─▶ a grid of latents
+    space that eyes and ears share,
+    and the sound's log-mel picture
 
 It is the mapper turned round, on the same parts: `heads.Led` leads a Transformer by adaptive layer norms. Here each
 token is a square of the grid; its row and column turn half of each head's dimensions each (rotary embedding along two
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..encoders.audio import BANDS
 from ..senses import InputError
 from ..spaces import Space, SpaceError
 from .heads import TOKENS, Led, clock, flow_times, joined, turned
@@ -39,8 +41,10 @@ class PicturingConfig:
     """Spaces and sizes. `source` is the space that eyes and ears share, `ears` that of the ears' own frames, which know
     more; `target` is the picture codec's, with `grid` latents along a side, `patch` × `patch` of them one token.
 
-    A sound is heard by `questions`, each a mean of its frames with an attention of its own. `forget` is the share of
-    training items whose condition is dropped, so that guidance has something to lead away from.
+    A sound is heard by `questions`, each a mean of its frames with an attention of its own; so it is by a small ear of
+    the bridge's own with so many `channels`, for what frozen ears have not kept (how fast a bird trills). `forget` is
+    the share of training items whose condition is dropped, so that guidance has something to lead away from. By `blur`,
+    in spreads, the condition is moved in training: that of a sound it has never heard is never quite right.
     """
 
     source: Space
@@ -53,19 +57,22 @@ class PicturingConfig:
     heads: int = 4
     dropout: float = 0.1
     questions: int = 8
+    channels: tuple[int, ...] = (16, 32, 48, 64)
     forget: float = 0.1
+    blur: float = 0.3
 
     def __post_init__(self) -> None:
         sizes = (self.source.width, self.ears.width, self.target.width, self.grid, self.patch, self.width, self.layers)
-        if not all(isinstance(size, int) and 1 <= size <= 8192 for size in (*sizes, self.heads, self.questions)):
+        sizes += (self.heads, self.questions, *self.channels)
+        if not self.channels or not all(isinstance(size, int) and 1 <= size <= 8192 for size in sizes):
             raise InputError("The sizes of a picturing bridge are whole numbers between 1 and 8192.")
         if self.width % (4 * self.heads) or self.grid % self.patch:
             raise InputError(
                 f"A picturing bridge's width ({self.width}) is a multiple of four times its heads ({self.heads}), "
                 f"its grid ({self.grid}) of its patch ({self.patch})."
             )
-        if not (0 <= self.dropout < 1 and 0 <= self.forget < 1):
-            raise InputError("Dropout and forget are at least 0 and below 1.")
+        if not (0 <= self.dropout < 1 and 0 <= self.forget < 1 and 0 <= self.blur <= 10):
+            raise InputError("Dropout and forget are at least 0 and below 1, blur is at most 10.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PicturingConfig:
@@ -73,6 +80,7 @@ class PicturingConfig:
         try:
             told = dict(values)
             source, ears, target = (Space(**told.pop(name)) for name in ("source", "ears", "target"))
+            told["channels"] = tuple(told["channels"])
             return cls(source=source, ears=ears, target=target, **told)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"This is no configuration of a picturing bridge: {error}") from error
@@ -111,9 +119,13 @@ class Picturing(nn.Module):
         shared: Float[torch.Tensor, "n time source"],
         frames: Float[torch.Tensor, "n time ears"],
         real: Int[torch.Tensor, " n"],
+        mel: Float[torch.Tensor, "n bands moments"],
     ) -> Float[torch.Tensor, "n tokens width"]:
-        """What leads the picture, from the `real` first frames of each sound."""
-        return self.ear(shared, frames, real)
+        """What leads the picture, from the `real` first frames of each sound and its log-mel picture.
+
+        The picture is `encoders.audio.log_mel`'s, of the same sound; it may be repeated.
+        """
+        return self.ear(shared, frames, real, mel)
 
     def loss(
         self,
@@ -123,6 +135,8 @@ class Picturing(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """What is minimised on true latents: the squared error of the velocity; `g` is on the CPU."""
         self._check(latents)
+        moved = self.config.blur * torch.randn(tokens.shape, generator=g).to(tokens)
+        tokens = tokens + moved * tokens.std(-1, keepdim=True)
         return {"latents": self.flow.loss(tokens, self._folded(self.scale(latents)), g)}
 
     def draw(
@@ -175,28 +189,50 @@ class Picturing(nn.Module):
         return parts.flatten(3, 4).flatten(1, 2)
 
 
+class _Pool(nn.Module):
+    """Attentive pooling of frames (n, frames, width): means by learned questions, their mean and their spread."""
+
+    def __init__(self, width: int, questions: int) -> None:
+        super().__init__()
+        self.questions = nn.Linear(width, questions)
+
+    def forward(self, x: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
+        """`here` (n, frames): which there are."""
+        weight = self.questions(x).masked_fill(~here[..., None], -torch.inf).softmax(1)
+        share = (here / here.sum(1, keepdim=True))[..., None]
+        mean = (x * share).sum(1)
+        spread = ((x - mean[:, None]).square() * share).sum(1).add(1e-6).sqrt()
+        return torch.cat([(weight.transpose(1, 2) @ x).flatten(1), mean, spread], 1)
+
+
 class _Listen(nn.Module):
-    """Attentive pooling: means of the frames by learned questions, their mean and their spread, and what follows."""
+    """What frozen ears heard, and what a small ear hears in the log-mel picture, pooled each by itself."""
 
     def __init__(self, config: PicturingConfig) -> None:
         super().__init__()
-        d, drop = config.width, nn.Dropout(2 * config.dropout)
+        d, c = config.width, config.channels
         self.from_shared = nn.Linear(config.source.width, d)
         self.from_ears = nn.Sequential(nn.LayerNorm(config.ears.width), nn.Linear(config.ears.width, d))
         self.mix = nn.Sequential(nn.GELU(), nn.Linear(d, d), nn.GELU())
-        self.questions = nn.Linear(d, config.questions)
+        steps: list[nn.Module] = []
+        for inner, outer in zip((1, *c), c, strict=False):
+            steps += [nn.Conv2d(inner, outer, 3, 2, 1, bias=False), nn.BatchNorm2d(outer), nn.GELU()]
+        self.own = nn.Sequential(*steps)
+        self.from_own = nn.Sequential(nn.Linear(-(-BANDS // 2 ** len(c)) * c[-1], d), nn.GELU())
+        self.pools = nn.ModuleList(_Pool(d, config.questions) for _ in range(2))
         self.says = nn.Sequential(
-            nn.Linear((config.questions + 2) * d, 2 * d), nn.GELU(), drop, nn.Linear(2 * d, TOKENS * d)
-        )
+            nn.Linear(2 * (config.questions + 2) * d, 2 * d), nn.GELU(), nn.Dropout(2 * config.dropout),
+            nn.Linear(2 * d, TOKENS * d),
+        )  # fmt: skip
 
-    def forward(self, shared: torch.Tensor, frames: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, shared: torch.Tensor, frames: torch.Tensor, real: torch.Tensor, mel: torch.Tensor
+    ) -> torch.Tensor:
         x = self.mix(self.from_shared(shared) + self.from_ears(frames))
-        here = (torch.arange(x.shape[1], device=x.device) < real[:, None])[..., None]
-        weight = self.questions(x).masked_fill(~here, -torch.inf).softmax(1)
-        count = here.sum(1)
-        mean = (x * here).sum(1) / count
-        spread = ((x - mean[:, None]).square() * here).sum(1).div(count).add(1e-6).sqrt()
-        heard = torch.cat([(weight.transpose(1, 2) @ x).flatten(1), mean, spread], 1)
+        y = self.from_own(self.own(mel[:, None] / 7 + 1).flatten(1, 2).transpose(1, 2))
+        here = torch.arange(x.shape[1], device=x.device) < real[:, None]
+        first, second = self.pools
+        heard = torch.cat([first(x, here), second(y, torch.ones_like(y[..., 0], dtype=torch.bool))], 1)
         return self.says(heard).unflatten(1, (TOKENS, -1))
 
 

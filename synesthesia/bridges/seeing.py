@@ -19,8 +19,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .. import hub
+from .. import hub, media
 from ..codecs.pictures import STRIDE, PictureCodec, PictureConfig
+from ..encoders.audio import RATE, log_mel
 from ..encoders.vision import to_square
 from ..senses import Image, InputError, Region, Sound
 from .grounding import LONGEST_S, SILENT, Locator
@@ -133,10 +134,12 @@ class Seeing(nn.Module):
         part, start, seconds = self.part(sound)
         (frames,) = self.locator.ears.listen([part])
         shared = self.locator.understand(frames).frames
+        again = np.resize(media.resample(part, RATE).mono, round(self.config.seconds * RATE))
         tokens = self.picturing.listen(
             torch.from_numpy(shared.require(self.picturing.source))[None],
             torch.from_numpy(np.asarray(frames.dense.require(self.config.picturing.ears), np.float32))[None],
             torch.tensor([len(shared.values)]),
+            log_mel(torch.from_numpy(again)[None]),
         )
         return Attended(tokens[0], start, seconds)
 

@@ -31,14 +31,17 @@ from ..bridges.hearing import LOUDNESS_DB
 from ..bridges.seeing import Seeing
 from ..codecs import bands
 from ..codecs.pictures import PictureConfig
+from ..encoders.audio import RATE, log_mel
 from ..encoders.vision import to_square
 from ..senses import Image, InputError, Sound
-from .hear import heard
+from .hear import heard, resampled
 from .hear_data import SIDES, Lessons, Pairing, Photos, read
 from .loop import LoopConfig, fit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
+
+    from ..bridges.picturing import Picturing
 
 SIDE = SIDES[0]  # pixels of a picture in memory
 LEAST_AREA = 0.75  # of a picture that a view shows
@@ -99,13 +102,27 @@ class SeeRun:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What frozen ears heard of n sounds, at some moments of each: in their own space and in the shared one."""
+    """What frozen ears heard of n sounds, at some moments of each, in their own space and in the shared one; and the
+    log-mel pictures of the sounds.
+    """
 
     frames: Float[torch.Tensor, "n moments ears"]
     shared: Float[torch.Tensor, "n moments shared"]
+    mel: Float[torch.Tensor, "n bands times"]
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def __getitem__(self, rows: Int[torch.Tensor, " k"]) -> Heard:
+        return Heard(self.frames[rows].float(), self.shared[rows].float(), self.mel[rows].float())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What `Heard(**…)` takes."""
+        return {"frames": self.frames, "shared": self.shared, "mel": self.mel}
+
+    def listened(self, picturing: Picturing) -> Float[torch.Tensor, "n tokens width"]:
+        """What a bridge makes of it."""
+        return picturing.listen(self.shared, self.frames, torch.full((len(self),), self.frames.shape[1]), self.mel)
 
 
 class Listener:
@@ -115,8 +132,7 @@ class Listener:
         self._ears, self._grounding, self._run = locator.ears.eval(), locator.grounding.eval(), run
         self._g = torch.Generator().manual_seed(run.seed)
         self._waiting: list[torch.Tensor] = []
-        self._frames: list[torch.Tensor] = []
-        self._shared: list[torch.Tensor] = []
+        self._kept: list[Heard] = []
 
     @property
     def samples(self) -> int:
@@ -131,16 +147,22 @@ class Listener:
     def heard(self) -> Heard:
         if self._waiting:
             self._listen()
-        return Heard(torch.cat(self._frames), torch.cat(self._shared))
+        return joined(self._kept)
 
     @torch.inference_mode()
     def _listen(self) -> None:
-        dense, real = heard(self._ears, worn(torch.stack(self._waiting), self._g))
+        waves = worn(torch.stack(self._waiting), self._g)
+        dense, real = heard(self._ears, waves)
         shared = self._grounding.listen(dense, real)[0].flatten(-2)
         few = torch.rand(dense.shape[:2], generator=self._g).argsort(1)[:, : self._run.moments, None]
-        for kept, values in ((self._frames, dense), (self._shared, shared)):
-            kept.append(values.gather(1, few.expand(-1, -1, values.shape[-1])).half())
+        frames, shared = (x.gather(1, few.expand(-1, -1, x.shape[-1])).half() for x in (dense, shared))
+        self._kept.append(Heard(frames, shared, log_mel(resampled(waves, RATE)).half()))
         self._waiting = []
+
+
+def joined(parts: Sequence[Heard]) -> Heard:
+    """One after the other."""
+    return Heard(*(torch.cat(some) for some in zip(*(part.tensors().values() for part in parts), strict=True)))
 
 
 def worn(waves: Float[torch.Tensor, "n samples"], g: torch.Generator) -> Float[torch.Tensor, "n samples"]:
@@ -252,9 +274,9 @@ def read_moments(folder: Path, locator: Locator, run: SeeRun, path: Path) -> Mom
             raise InputError(f"{folder} holds no pictures with sounds; make some with `synesthesia world`.")
         kept = listener.heard()
         told = {"pixels": torch.stack(pixels), "numbers": in_spreads(numbers)}
-        _keep(path, told | {"frames": kept.frames, "shared": kept.shared})
+        _keep(path, told | kept.tensors())
     found = load_file(path)
-    return Moments(found["pixels"], Heard(found["frames"], found["shared"]), found["numbers"])
+    return Moments(found.pop("pixels"), numbers=found.pop("numbers"), heard=Heard(**found))
 
 
 def in_spreads(numbers: Sequence[dict[str, float]]) -> Float[torch.Tensor, "n names"]:
@@ -369,12 +391,11 @@ class Pairs:
             else:
                 rows = at = torch.from_numpy(rng.integers(len(self._pixels[k]), size=count))
                 kept, numbers = self._with[k - first], self._numbers[k - first][rows]
-            heard = Heard(kept.frames[at].float(), kept.shared[at].float())
             pictures = views(self._pixels[k][rows], g, self._run.codec.side)
-            parts.append(Lesson(pictures, heard, self._looks[k][rows].float(), numbers))
+            parts.append(Lesson(pictures, kept[at], self._looks[k][rows].float(), numbers))
         return Lesson(
             torch.cat([part.pictures for part in parts]),
-            Heard(torch.cat([part.heard.frames for part in parts]), torch.cat([part.heard.shared for part in parts])),
+            joined([part.heard for part in parts]),
             torch.cat([part.looks for part in parts]),
             torch.cat([part.numbers for part in parts]),
         )
@@ -411,9 +432,8 @@ def _recordings(lessons: Lessons, locator: Locator, run: SeeRun, path: Path | No
         kept = listener.heard()
         if path is None:
             return kept
-        _keep(path, {"frames": kept.frames, "shared": kept.shared})
-    found = load_file(path)
-    return Heard(found["frames"], found["shared"])
+        _keep(path, kept.tensors())
+    return Heard(**load_file(path))
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -481,8 +501,7 @@ class Telling(nn.Module):
 
     def forward(self, heard: Heard) -> tuple[torch.Tensor, ...]:
         """How eyes see the picture, its shades in `PLACES` × `PLACES` places, and the numbers behind it."""
-        real = torch.full((len(heard),), heard.frames.shape[1])
-        return self.tell(self.picturing.listen(heard.shared, heard.frames, real).flatten(1)).split(self.sizes, 1)
+        return self.tell(heard.listened(self.picturing).flatten(1)).split(self.sizes, 1)
 
     def loss(self, lesson: Lesson) -> dict[str, torch.Tensor]:
         looks, shades, numbers = self(lesson.heard)
@@ -514,10 +533,9 @@ def teach_to_draw(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         lesson = pairs.draw(np.random.default_rng([run.seed, 52, step]), g, run.batch)
-        real = torch.full((run.batch,), lesson.heard.frames.shape[1])
+        model.picturing.ear.eval()
         with torch.no_grad():
-            latents = model.codec.encode(lesson.pictures)
-            tokens = model.picturing.listen(lesson.heard.shared, lesson.heard.frames, real)
+            latents, tokens = model.codec.encode(lesson.pictures), lesson.heard.listened(model.picturing)
         return model.picturing.loss(tokens, latents, g)
 
     fit(model.picturing, loss, LoopConfig(run.see_steps, 1e-3, ema=0.999, seed=run.seed), out / "see")
