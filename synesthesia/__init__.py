@@ -17,8 +17,10 @@ from .senses import Scene as Scene
 from .senses import Sound as Sound
 from .senses import Stem as Stem
 from .senses import Strike as Strike
+from .senses import Text as Text
 from .verbs import Glimpse as Glimpse
 from .verbs import Hit as Hit
+from .verbs import Nearest as Nearest
 from .verbs import System as System
 from .verbs import default as default
 from .verbs import load as load
@@ -26,6 +28,7 @@ from .verbs import load as load
 __version__ = "0.1.0"
 
 # The verbs of the default preset: `syn.knock(photo, ...)` is `syn.default().knock(photo, ...)`.
+from .verbs import default_describe as describe
 from .verbs import default_hear as hear
 from .verbs import default_hear_blocks as hear_blocks
 from .verbs import default_knock as knock
@@ -35,6 +38,7 @@ from .verbs import default_walk as walk
 from .verbs import default_walk_blocks as walk_blocks
 
 __all__ = [
-    "Example", "Glimpse", "Hit", "Image", "InputError", "Listener", "Point", "Region", "Scene", "Sound", "Stem",
-    "Strike", "System", "default", "hear", "hear_blocks", "knock", "load", "locate", "see", "walk", "walk_blocks",
+    "Example", "Glimpse", "Hit", "Image", "InputError", "Listener", "Nearest", "Point", "Region", "Scene", "Sound",
+    "Stem", "Strike", "System", "Text", "default", "describe", "hear", "hear_blocks", "knock", "load", "locate", "see",
+    "walk", "walk_blocks",
 ]  # fmt: skip

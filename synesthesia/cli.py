@@ -244,7 +244,7 @@ def _write_long(system: verbs.System, photo: Path, output: Path, bits: int, sett
 
 def _locate(
     photo: Path,
-    sound: Path,
+    sound: str,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("heat.png"),
     json: bool = False,
     model: str | None = None,
@@ -295,6 +295,29 @@ def _see(
         print(json_format.dumps(told))
     else:
         print(f"{output}: {verbs.seen_headline(glimpse)}")
+    return 0
+
+
+def _describe(
+    what: Path,
+    json: bool = False,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    json: Print phrases and scores as JSON.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    system = verbs.load(yes=yes, **({} if model is None else {"describe": model}))
+    nearest = system.describe(what, **settings)
+    if json:
+        told = [{"phrase": one.phrase, "score": round(one.score, 4)} for one in nearest]
+        print(json_format.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        for one in nearest:
+            print(f"{one.score:6.3f}  {one.phrase}")
     return 0
 
 
@@ -758,6 +781,116 @@ def evaluate_see(
     return 0
 
 
+def evaluate_describe(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT = Path("describe.json"),
+    model: str = "describe/tiny",
+    locator: str = "locate/tiny",
+    world: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Measure a model of words on held-out photos, recordings and places, with phrases that were never trained.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        locator: Whose pictures and sounds it has words for.
+        world: Drawn scenes of the split test.
+        seed: The same seed draws the same phrases and questions.
+    """
+    from .bridges.grounding import Locator
+    from .bridges.naming import Naming
+    from .evaluate import describe as room
+
+    media.check_writable(output)
+    result = room.evaluate(
+        Naming.load(model), Locator.load(locator), shards, world=world, seed=seed,
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.table(result))
+    return 0
+
+
+def evaluate_words(
+    output: _OUT = Path("words.json"),
+    birds: Path | None = None,
+    scenes: Path | None = None,
+    knock: Path | None = None,
+    picture: Path | None = None,
+    most: int = 2400,
+    judged: int = 60,
+    model: str = "locate/tiny",
+    striker: str = "knock/tiny",
+    seed: int = 0,
+) -> int:
+    """Measure what words lose: the way through words at rising bandwidth against the direct way, from the same look.
+
+    Args:
+        output: The figures, as JSON.
+        birds: A folder with train/ and test/ of `synesthesia world birds`.
+        scenes: A folder with train/ and test/ of `synesthesia world scenes`.
+        knock: A folder with train/ and test/ of `synesthesia world knock`.
+        picture: Also draw the curves to this PNG.
+        most: At most so many things to learn from (of scenes, a sixth as many of each kind).
+        judged: At most so many held-out birds; of sources 32 of a kind at most; of strikes four times as many.
+        model: The locator whose eyes look at birds and scenes: a name, a folder, or hf:user/repo@commit.
+        striker: The model of knock whose eyes look at what is struck.
+        seed: The same seed draws the same sounds and resamples.
+    """
+    from .bridges.grounding import Locator
+    from .bridges.knock import Knock
+    from .evaluate import words as room
+    from .evaluate import words_worlds as worlds
+
+    if most < 20 or judged < 10:
+        raise InputError(f"At least 20 things to learn from and 10 to ask about are needed, not {most} and {judged}.")
+    if birds is None and scenes is None and knock is None:
+        raise InputError("Give at least one world: --birds, --scenes or --knock, a folder with train/ and test/.")
+    for path in (output, *([] if picture is None else [picture])):
+        media.check_writable(path)
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    asked: list[Callable[[], worlds.Asked]] = []
+    if birds is not None or scenes is not None:
+        eyes = Locator.load(model).eyes
+        if birds is not None:
+            asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, tell))
+        if scenes is not None:
+            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, min(judged, worlds.MOST_SOURCES), seed, tell))
+    if knock is not None:
+        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, tell))
+    parts = [worlds.answer(one(), seed) for one in asked]
+    media.write_bytes(output, json_format.dumps({"seed": seed, "worlds": parts}, indent=1).encode())
+    if picture is not None:
+        media.write_image(picture, room.drawn(parts))
+    print("\n\n".join(room.table(part) for part in parts))
+    return 0
+
+
+def evaluate_birds(
+    folder: tyro.conf.Positional[Path], output: _OUT = Path("birds.json"), model: str = "locate/tiny"
+) -> int:
+    """Match photos and recordings of real birds that nobody named, beside chance.
+
+    Args:
+        folder: A photo and a recording of each species, under one name.
+        output: The figures, as JSON.
+        model: A locator: a name, a folder, or hf:user/repo@commit.
+    """
+    from .bridges.grounding import Locator
+    from .evaluate import birds as room
+
+    media.check_writable(output)
+    result = room.evaluate(Locator.load(model), folder)
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.table(result))
+    return 0
+
+
 def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -> int:
     """How quick hear is here, and how much memory ten minutes take: medians with the machine's name.
 
@@ -904,6 +1037,32 @@ def train_see(
     return 0
 
 
+def train_text(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT,
+    locator: str = "locate/tiny",
+    scenes: Path | None = None,
+    text: str | None = None,
+    steps: int = 1300,
+) -> int:
+    """Train words for what a locator sees and hears, which stays as it is; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The folder for checkpoints; the last is in final/.
+        locator: A name, a folder, or hf:user/repo@commit.
+        scenes: A folder with train/, made by `synesthesia world scenes`.
+        text: A text tower of CLIP or CLAP instead of our own: a folder or hf:user/repo@commit (extra `hub`).
+        steps: How many steps.
+    """
+    from .encoders.text import TextConfig
+    from .train import text as room
+
+    run = room.TextRun(steps=steps, text=text or TextConfig())
+    print(room.train(shards, output, locator=locator, scenes=scenes, run=run))
+    return 0
+
+
 def train_voice(
     shards: tyro.conf.Positional[Path], output: _OUT, minutes: float | None = None, control: bool = False
 ) -> int:
@@ -975,19 +1134,30 @@ def _table(name: str) -> list[Any]:
 COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
-    "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=_FILE),
+    "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=tyro.conf.Positional[str]),
     "see": _derive(_see, verbs.see, sound=_FILE, photo=Path | None, mask=Path | None),
+    "describe": _derive(_describe, verbs.describe, what=_FILE, phrases=Path | None),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
     "data": {"fetch": data_fetch, "pack": data_pack},
     "world": {"birds": world_birds, "knock": world_knock, "scenes": world_scenes},
-    "train": {"eyes": train_eyes, "hear": train_hear, "knock": train_knock, "see": train_see, "voice": train_voice},
+    "train": {
+        "eyes": train_eyes,
+        "hear": train_hear,
+        "knock": train_knock,
+        "see": train_see,
+        "text": train_text,
+        "voice": train_voice,
+    },
     "evaluate": {
+        "birds": evaluate_birds,
+        "describe": evaluate_describe,
         "hear": evaluate_hear,
         "knock": evaluate_knock,
         "locate": evaluate_locate,
         "see": evaluate_see,
         "walk": evaluate_walk,
+        "words": evaluate_words,
     },
     "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,

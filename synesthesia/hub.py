@@ -31,7 +31,13 @@ ONLY_SAFETENSORS = "Weights are read from safetensors only, never from a pickle 
 
 # A preset is a dictionary verb → model.
 PRESETS: dict[str, dict[str, str]] = {
-    "tiny": {"knock": "knock/tiny", "hear": "hear/tiny", "locate": "locate/tiny", "see": "see/tiny"}
+    "tiny": {
+        "knock": "knock/tiny",
+        "hear": "hear/tiny",
+        "locate": "locate/tiny",
+        "see": "see/tiny",
+        "describe": "describe/tiny",
+    }
 }
 
 MAX_HEADER = 8 * 2**20

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -197,6 +197,78 @@ def draw_map(
     draw.text((8 * fine, fine * (side - 8)), f"one square = {step:g} m", FAINT, font=_font(17 * fine), anchor="ls")
     canvas.paste(plan.resize((side, side), Pil.Resampling.LANCZOS), (WIDTH - MARGIN - side, MARGIN))
     return Image(np.array(canvas))
+
+
+def draw_bandwidth(
+    panels: Sequence[tuple[str, Sequence[tuple[str, Sequence[tuple[float, float, float, float]]]]]],
+) -> Image:
+    """What survives, against the bits that it went through: one panel for each world, 1600 pixels wide.
+
+    A panel has a title and curves; a curve has a name and points (bits, value, low, high), the value and its interval
+    in [0, 1]. Infinite bits, where nothing is cut down, are a level line. At most four curves, each in its own colour.
+    """
+    from PIL import Image as Pil
+    from PIL import ImageDraw
+
+    height, foot = 560, 70
+    canvas = Pil.new("RGB", (WIDTH, height), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    across = (WIDTH - 2 * MARGIN) // max(len(panels), 1)
+    for k, (title, curves) in enumerate(panels):
+        left, right = MARGIN + k * across + 52, MARGIN + (k + 1) * across - 12
+        top, bottom = MARGIN + 34, height - foot - MARGIN
+        draw.text((left, MARGIN - 8), title, INK, font=_font(21))
+        most = max((p[0] for _, points in curves for p in points if math.isfinite(p[0])), default=1.0)
+        places = [_Axes(left, right, top, bottom, max(most, 1.0))] * len(curves)
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            y = places[0].y(share) if places else bottom
+            draw.line((left, y, right, y), GRID)
+            draw.text((left - 44, y - 9), f"{share:.2f}", FAINT, font=_font(15))
+        for bits in (0, round(most / 2), round(most)):
+            x = left + (right - left) * bits / max(most, 1.0)
+            draw.text((x - 8, bottom + 8), f"{bits}", FAINT, font=_font(15))
+        draw.text((right - 34, bottom + 28), "bits", FAINT, font=_font(15))
+        for (_, points), axes, colour in zip(curves, places, _CURVES, strict=False):
+            _draw_curve(draw, axes, points, colour)
+    names = [name for name, _ in panels[0][1]] if panels else []
+    for k, (name, colour) in enumerate(zip(names, _CURVES, strict=False)):
+        x = MARGIN + 52 + 370 * k
+        draw.line((x, height - MARGIN + 2, x + 30, height - MARGIN + 2), colour, 4)
+        draw.text((x + 40, height - MARGIN - 10), name, INK, font=_font(18))
+    return Image(np.array(canvas))
+
+
+_CURVES = (ACCENT, (126, 178, 255), (150, 220, 160), (200, 200, 210))
+
+
+class _Axes(NamedTuple):
+    left: float
+    right: float
+    top: float
+    bottom: float
+    bits: float
+
+    def x(self, bits: float) -> float:
+        return self.left + (self.right - self.left) * bits / self.bits
+
+    def y(self, share: float) -> float:
+        return self.bottom - (self.bottom - self.top) * min(max(share, 0.0), 1.0)
+
+
+def _draw_curve(
+    draw: Any, axes: _Axes, points: Sequence[tuple[float, float, float, float]], colour: tuple[int, int, int]
+) -> None:
+    """Points in the order of their bits, joined, with their intervals; what has no bits as a level line."""
+    cut = sorted(p for p in points if math.isfinite(p[0]))
+    draw.line([(axes.x(b), axes.y(v)) for b, v, _, _ in cut], colour, 3)
+    for bits, value, low, high in cut:
+        x, y = axes.x(bits), axes.y(value)
+        draw.line((x, axes.y(low), x, axes.y(high)), colour, 1)
+        _disc(draw, (x, y), 5, colour)
+    for bits, value, _, _ in points:
+        if not math.isfinite(bits):
+            for x in range(int(axes.left), int(axes.right), 14):
+                draw.line((x, axes.y(value), x + 7, axes.y(value)), colour, 2)
 
 
 def _disc(draw: Any, at: tuple[float, float], radius: float, colour: tuple[int, int, int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +28,7 @@ SUPPORTS: tuple[Support, ...] = ("hung", "resting", "held")
 MALLETS: dict[str, float] = {"felt": 2.0e7, "wood": 1.0e10, "steel": 2.0e11}
 
 FAR = 10_000.0  # metres from the camera; nothing beyond is placed in a scene
+LONGEST_TEXT = 400  # characters
 
 
 class InputError(ValueError):
@@ -109,6 +111,34 @@ class Sound:
 
         data = base64.b64encode(media.encode_wav(self)).decode()
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+
+@dataclass(frozen=True)
+class Text:
+    """A phrase in any script, such as "heavy rain": a few words about what is seen or heard, on one line.
+
+    It is kept in Unicode's form C without white space at its ends. Nothing between a picture and a sound takes one.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if len(self.text) > 4 * LONGEST_TEXT:  # before anything is done with it
+            raise InputError(f"A phrase has at most {LONGEST_TEXT} characters; this one has {len(self.text)}.")
+        t = unicodedata.normalize("NFC", self.text).strip()
+        kinds = [unicodedata.category(c) for c in t]
+        if "Cs" in kinds:
+            raise InputError("The phrase is not valid Unicode (half of a surrogate pair); is the file in UTF-8?")
+        if "Cc" in kinds:
+            raise InputError(f"A phrase is one line without control characters; this is {t[:60]!r}.")
+        if all(kind[0] in "CZ" for kind in kinds):
+            raise InputError("The phrase is empty; give a few words, such as 'heavy rain'.")
+        if len(t) > LONGEST_TEXT:
+            raise InputError(f"A phrase has at most {LONGEST_TEXT} characters; this one has {len(t)}.")
+        object.__setattr__(self, "text", t)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,8 @@ Box: TypeAlias = Annotated[tuple[float, float, float, float], "box"]
 # What a verb takes for a sound (the sense, a file) and for a mask (an array of shares, a black-and-white picture).
 Audio: TypeAlias = Any
 Mask: TypeAlias = Any
+# What a verb takes where words will do: a phrase beside a sound, a list or a file of phrases.
+Phrases: TypeAlias = Any
 # What a verb takes for a scene (a photo, what `hear` gives, a scene in metres, the folder of one) and for a path in it.
 Setting: TypeAlias = Any
 Route: TypeAlias = Annotated[Any, "path"]
@@ -106,6 +109,10 @@ class System:
         """See a sound; see `verbs.see`."""
         return see(self, sound, **settings)
 
+    def describe(self, what: Photo | Audio, **settings: Any) -> list[Nearest]:
+        """Say which phrases are nearest to a photo, a place in it, or a sound; see `verbs.describe`."""
+        return describe(self, what, **settings)
+
     def stage(self, scene: Setting, **settings: Any) -> Stage:
         """Put a scene in metres; see `verbs.stage`."""
         return stage(self, scene, **settings)
@@ -117,6 +124,13 @@ class System:
     def walk_blocks(self, scene: Setting, path: Route, **settings: Any) -> Iterator[Sound]:
         """The same, block by block; see `verbs.walk_blocks`."""
         return walk_blocks(self, scene, path, **settings)
+
+
+class Nearest(NamedTuple):
+    """A phrase and how near it is: a cosine, which compares phrases and is no probability."""
+
+    phrase: str
+    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,18 +334,22 @@ def hear_blocks(
 
 
 def locate(system: System, photo: Photo, sound: Audio) -> Any:
-    """Find where in a photo a sound would come from.
+    """Find where in a photo a sound would come from, or what a phrase says is to be seen.
 
     What is returned (`bridges.grounding.Found`) has a map `heat` of probabilities, a `region`, and the `confidence`
     that the photo shows it at all. Raises InputError for bad input, and for a sound that is silent.
 
     Args:
         photo: A photo (JPEG, PNG, WebP).
-        sound: A sound (WAV, FLAC, OGG, MP3).
+        sound: A sound (WAV, FLAC, OGG, MP3), or a phrase, such as "a small fire".
     """
-    heard = _sound(sound)
+    phrase = _is_phrase(sound)
+    heard = None if phrase else _sound(sound)
     ((_, seen),) = system.seen("locate", [photo])
     model = system.model("locate")
+    if heard is None:
+        naming, named = _named(system, [sound])
+        return model.find(seen, naming.heard(named)[0])
     return model.find(seen, model.hear([heard])[0])
 
 
@@ -370,6 +388,39 @@ def see(
     else:
         pictures = model.fill(attended, image, where, seeds)
     return Glimpse(tuple(pictures), attended.start, attended.seconds, heard.seconds)
+
+
+def describe(
+    system: System, what: Photo | Audio, at: Place | None = None, phrases: Phrases | None = None, most: int = 5
+) -> list[Nearest]:
+    """Say which of some phrases are nearest to a photo, a place in it, or a sound; the nearest first.
+
+    A score is a cosine: it says which phrase is nearer, not whether one is true. Raises InputError for bad input, and
+    for a sound that is silent.
+
+    Args:
+        what: A photo (JPEG, PNG, WebP) or a sound (WAV, FLAC, OGG, MP3).
+        at: A place in the photo, X,Y from 0,0 (top left) to 1,1 (bottom right), instead of all of it.
+        phrases: Phrases to choose from instead of the built-in ones: a text file in UTF-8, one phrase on each line.
+        most: How many are told.
+    """
+    _check_range("most", most, 1, 1e6)
+    sound = _sound(what) if _is_sound(what) else None
+    if sound is not None and at is not None:
+        raise InputError("A sound has no places; give a point with a photo only.")
+    region = None if at is None else Region.around(_points(at)[0])
+    naming, named = _named(system, phrases)
+    locator = system.model("locate")
+    if sound is not None:
+        scores = naming.of_sound(named, locator.hear([sound])[0])
+    else:
+        ((_, seen),) = system.seen("locate", [what])
+        if region is None:
+            scores = locator.match([seen], naming.heard(named))[0]
+        else:
+            scores = naming.of_place(named, seen, region)
+    order = np.argsort(-scores, kind="stable")[:most]
+    return [Nearest(str(named.texts[k]), float(scores[k])) for k in order]
 
 
 def stage(system: System, scene: Setting, seed: int = 0) -> Stage:
@@ -483,6 +534,7 @@ default_hear = _on_default(hear)
 default_hear_blocks = _on_default(hear_blocks)
 default_locate = _on_default(locate)
 default_see = _on_default(see)
+default_describe = _on_default(describe)
 default_walk = _on_default(walk)
 default_walk_blocks = _on_default(walk_blocks)
 
@@ -562,6 +614,12 @@ def _load_see(folder: Path) -> Any:
     return Seeing.load(folder)
 
 
+def _load_describe(folder: Path) -> Any:
+    from .bridges.naming import Naming
+
+    return Naming.load(folder)
+
+
 def _load_depth(folder: Path) -> Any:
     from .bridges.pretrained_depth import DepthAnything
 
@@ -570,7 +628,7 @@ def _load_depth(folder: Path) -> Any:
 
 _LOADERS: dict[str, Callable[[Path], Any]] = {
     "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "see": _load_see,
-    "walk": _load_depth,
+    "describe": _load_describe, "walk": _load_depth,
 }  # fmt: skip
 
 
@@ -617,6 +675,41 @@ def _mask(mask: Mask, image: Image) -> Region:
             stacklevel=5,
         )
     return Region(shares)
+
+
+def _named(system: System, phrases: Phrases | None) -> tuple[Any, Any]:
+    """The model of words and phrases as it reads them; InputError when it speaks of another locator's space."""
+    from .bridges.naming import phrases as read
+
+    texts = read(phrases)
+    naming, space = system.model("describe"), system.model("locate").grounding.shared
+    if naming.shared != space:
+        raise InputError(
+            f"{system.models['describe']} has words for what {naming.shared.name} sees and hears, and "
+            f"{system.models['locate']} is {space.name}: they do not fit together. Train words for it: "
+            "synesthesia train text SHARDS --locator ..."
+        )
+    return naming, naming.read(texts)
+
+
+def _is_phrase(sound: Audio) -> bool:
+    """Whether it is words and not a sound: a string that neither is a file nor looks like the name of one."""
+    if not isinstance(sound, str):
+        return type(sound).__name__ == "Text"
+    return not (re.search(r"\.\w{2,4}$", sound) or re.fullmatch(r"\S*[/\\]\S*", sound) or _is_file(sound))
+
+
+def _is_sound(what: Photo | Audio) -> bool:
+    if isinstance(what, Sound):
+        return True
+    return isinstance(what, (str, Path)) and Path(what).suffix.lower() in media.SOUNDS
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long a name, a null byte
+        return False
 
 
 def _sound(sound: Audio) -> Sound:

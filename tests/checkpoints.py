@@ -98,6 +98,14 @@ def _clap(fuses: bool = False) -> tuple[Any, dict[str, Any]]:
     return ClapModel(ClapConfig(audio_config=audio, text_config=text, projection_dim=24)), told
 
 
+def _clip() -> tuple[Any, dict[str, Any]]:
+    from transformers import CLIPConfig, CLIPModel
+
+    text = {**WORDS, "projection_dim": 24, "max_position_embeddings": 16, "bos_token_id": 38, "eos_token_id": 39}
+    vision = {**VIT, "patch_size": 14}
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)), {**IMAGENET, **DINO_CROP}
+
+
 def _ast() -> tuple[Any, dict[str, Any]]:
     from transformers import ASTConfig, ASTForAudioClassification
 
@@ -119,10 +127,31 @@ EYES: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
 EARS: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {"clap": _clap, "audio-spectrogram-transformer": _ast}
 
 
+TEXTS: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {"clip": _clip, "clap": _clap}
+
+
+def write_tokenizer(kind: str, folder: Path) -> Path:
+    """Letters as tokens, between a beginning and an end, as `tokenizer.json`."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    ends = {"clip": ("<begin>", 38, "<end>", 39), "clap": ("<begin>", 0, "<end>", 2)}[kind]
+    known = {ends[0]: ends[1], ends[2]: ends[3]} | ({"<pad>": 1} if kind == "clap" else {})
+    free = iter(sorted(set(range(WORDS["vocab_size"])) - set(known.values())))
+    known |= {letter: next(free) for letter in "?abcdefghijklmnopqrstuvwxyz"}
+    made = Tokenizer(models.WordLevel(known, unk_token="?"))
+    made.normalizer = normalizers.Lowercase()
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{ends[0]} $A {ends[2]}", special_tokens=[(ends[0], ends[1]), (ends[2], ends[3])]
+    )
+    made.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def write(kind: str, folder: Path, shard: str = "5GB") -> Path:
     """A small checkpoint of this kind in `folder`, in shards of at most this size."""
     torch.manual_seed(0)
-    model, told = {**EYES, **EARS, "clap-fusing": partial(_clap, fuses=True)}[kind]()
+    model, told = {**EYES, **EARS, **TEXTS, "clap-fusing": partial(_clap, fuses=True)}[kind]()
     # At their initial values class tokens, scales and positions are often 0 or 1, which hides mistakes.
     with torch.no_grad():
         for value in model.parameters():

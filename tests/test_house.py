@@ -20,6 +20,9 @@ from synesthesia.spaces import Features, Space
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(synesthesia.__file__).parent
 WORDS = {"transformers", "tokenizers", "sentencepiece", "tiktoken", "nltk", "Text"}
+# Text, the third sense, stands at the edge: these know of it, and nothing on the way from picture to sound knows them.
+EDGE = {PACKAGE / f"{name}.py" for name in ("encoders/text", "encoders/pretrained_text", "bridges/naming")}
+EDGES = {"text", "pretrained_text", "naming"}
 TOWERS = {
     PACKAGE / f"{name}.py"
     for name in (
@@ -52,8 +55,11 @@ def test_no_word_on_the_way_from_picture_to_sound() -> None:
         path for room in rooms for path in [PACKAGE / f"{room}.py", *(PACKAGE / room).rglob("*.py")] if path.is_file()
     ]
     assert len(files) >= 10
-    for path in files:
+    assert set(files) >= EDGE
+    for path in set(files) - EDGE:
         found = imports(path)
+        if path != PACKAGE / "verbs.py":  # of which the next test tells
+            assert not found & EDGES, path
         if path in TOWERS:  # somebody else's eyes, ears and voices, by their classes and nothing else
             found -= {"AutoencoderKL", "TokenVoice"}  # an encoder of spectrograms; tokens of sound, ours
             assert "transformers" in found, f"{path} need not be an exception any more"
@@ -66,6 +72,54 @@ def test_no_word_on_the_way_from_picture_to_sound() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_describe_and_locate_speak_of_words() -> None:
+    """The model of words is asked for in one place of `verbs`, and no verb that makes sound reaches that place."""
+    functions = {
+        node.name: node
+        for node in ast.parse((PACKAGE / "verbs.py").read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    naming = {name for name, node in functions.items() if "bridges.naming" in ast.unparse(node)}
+    assert naming == {"_named", "_load_describe"}
+
+    def reached(name: str) -> set[str]:
+        seen, todo = set(), [name]
+        while todo:
+            seen.add(here := todo.pop())
+            called = {n.id for n in ast.walk(functions[here]) if isinstance(n, ast.Name)} & functions.keys()
+            todo += called - seen
+        return seen
+
+    sounding = {"knock", "hear", "hear_blocks", "stage", "walk", "walk_blocks"}
+    assert sounding < functions.keys()
+    assert "_named" in reached("describe") & reached("locate")
+    for name in sounding:
+        assert not reached(name) & {*naming, "_is_phrase"}, name
+
+
+def test_hearing_a_photo_loads_no_words() -> None:
+    """What hear, knock and locate load, they load without the model of words."""
+    program = (
+        "import sys\nimport synesthesia.bridges.hearing, synesthesia.bridges.knock, synesthesia.bridges.grounding\n"
+        "import synesthesia.bridges.stage, synesthesia.bridges.place, synesthesia.verbs\n"
+        "words = [m for m in sys.modules if m.startswith('synesthesia.') and m.rpartition('.')[2] in "
+        f"{EDGES!r}]\nsys.exit(str(words) if words else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_contract_about_words_names_every_room_but_theirs() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (c for c in project["tool"]["importlinter"]["contracts"] if "at the edge" in c["name"])
+    named = set(contract["source_modules"])
+    for room in ("bridges", "encoders"):
+        files = {path for path in (PACKAGE / room).glob("*.py") if path.stem != "__init__"} - EDGE
+        assert {f"synesthesia.{room}.{path.stem}" for path in files} <= named
 
 
 def test_shapes_are_checked_while_testing() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synesthesia import hub, shards
+from synesthesia import hub, shards, verbs
 from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.bridges.knock import LINES, Knock, Physics
@@ -166,6 +166,21 @@ def test_a_sound_is_found_where_it_is_made(locator: Locator, scenes: list[Exampl
     assert len(hits) >= 15
     assert np.mean(hits) > np.mean(chance) + 0.5
     assert np.mean(overlap) > np.mean(chance) + 0.1
+
+
+def test_a_word_is_found_where_what_it_means_is(scenes: list[Example]) -> None:
+    """Measured: pointing .88 (chance .20, n = 27)."""
+    system, hits, chance = verbs.load(), [], []
+    for example in scenes:
+        masks = example.arrays["masks"].astype(np.float32) / 255
+        for source, mask in zip(example.truth["sources"], masks, strict=True):
+            heat = verbs.locate(system, example.image, f"a {source['kind']}").heat
+            true = Region(mask).on(*heat.shape)
+            if true.mean() > 0.02:
+                hits.append(pointing(heat, true))
+                chance.append(float((true > 0.5).mean()))
+    assert len(hits) >= 15
+    assert np.mean(hits) > np.mean(chance) + 0.3
 
 
 def test_two_places_sound_like_themselves(hearing: Hearing, scenes: list[Example]) -> None:

@@ -381,6 +381,43 @@ def laws(
     A law is a kind, something seen and something heard whose rank correlation in the true sounds is at least `LAWFUL`
     in size. A row's correlation counts as positive when it has the truth's sign; what never changes follows nothing: 0.
     """
+    found = lawful(sources, true)
+
+    def mean(values: np.ndarray) -> Callable[[np.ndarray], float]:
+        return lambda index: kept(found, values, index)
+
+    scenes = np.array([s.scene for s in sources])
+    everything = np.arange(len(sources))
+    with_truth = {**_ordered(rows), "truth": true}
+    estimates = {
+        row: bootstrap(scenes, mean(v), resamples=200, seed=seed).record() | {"n": len(found)}
+        for row, v in with_truth.items()
+    }
+    each = {law.name: {row: law.kept(v, everything) for row, v in with_truth.items()} for law in found}
+    return {"rows": estimates, "each": each}
+
+
+@dataclass(frozen=True, eq=False)
+class Lawful:
+    """A law that the true sounds follow: of which sources, what is seen, what is heard (its number) and in which
+    direction.
+    """
+
+    name: str
+    members: Int[np.ndarray, " members"]
+    seen: Float[np.ndarray, " n"]
+    attribute: int
+    sign: float
+
+    def kept(self, values: Float[np.ndarray, "n attributes"], index: Int[np.ndarray, " m"]) -> float:
+        """The rank correlation that other sounds' attributes have, positive in the truth's direction."""
+        drawn = index[np.isin(index, self.members)]
+        rho = spearman(self.seen[drawn], values[drawn, self.attribute]) if len(drawn) > 2 else math.nan
+        return self.sign * rho if math.isfinite(rho) else 0.0
+
+
+def lawful(sources: Sequence[Source], true: Float[np.ndarray, "n attributes"]) -> list[Lawful]:
+    """The laws that can be heard in these sources' true sounds; see `laws`."""
     found = []
     for kind in sorted({s.kind for s in sources}):
         at = np.array([i for i, s in enumerate(sources) if s.kind == kind])
@@ -392,23 +429,10 @@ def laws(
             for a, attribute in enumerate(ATTRIBUTES):
                 truth = spearman(seen[at], true[at, a])
                 if abs(truth) >= LAWFUL and np.ptp(true[at, a]) >= LEAST[a]:
-                    found.append((f"{kind}: {name}, {attribute}", at, seen, a, float(np.sign(truth))))
+                    found.append(Lawful(f"{kind}: {name}, {attribute}", at, seen, a, float(np.sign(truth))))
+    return found
 
-    def one(law: tuple[str, np.ndarray, np.ndarray, int, float], values: np.ndarray, index: np.ndarray) -> float:
-        _, members, seen, a, sign = law
-        drawn = index[np.isin(index, members)]
-        rho = spearman(seen[drawn], values[drawn, a]) if len(drawn) > 2 else math.nan
-        return sign * rho if math.isfinite(rho) else 0.0
 
-    def mean(values: np.ndarray) -> Callable[[np.ndarray], float]:
-        return lambda index: float(np.mean([one(law, values, index) for law in found])) if found else math.nan
-
-    scenes = np.array([s.scene for s in sources])
-    everything = np.arange(len(sources))
-    with_truth = {**_ordered(rows), "truth": true}
-    estimates = {
-        row: bootstrap(scenes, mean(v), resamples=200, seed=seed).record() | {"n": len(found)}
-        for row, v in with_truth.items()
-    }
-    each = {law[0]: {row: one(law, v, everything) for row, v in with_truth.items()} for law in found}
-    return {"rows": estimates, "each": each}
+def kept(found: Sequence[Lawful], values: Float[np.ndarray, "n attributes"], index: Int[np.ndarray, " m"]) -> float:
+    """The mean over laws of the rank correlation that these sounds keep of them."""
+    return float(np.mean([law.kept(values, index) for law in found])) if found else math.nan
