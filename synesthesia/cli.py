@@ -430,9 +430,9 @@ def demo(
     at: Annotated[Point, _notation(_point, "X,Y")] = _CENTRE,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
-    """Knock on a photo and hear it, or do so with the photos that ship with the project, and look for a sound in one.
+    """Knock on a photo and hear it, or do so with the photos that ship with the project, look for a sound and see one.
 
-    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate.wav and locate.png.
+    Leaves knock.wav and knock.png, hear.wav and hear.png, and without a photo the same of locate and see.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
@@ -468,6 +468,11 @@ def demo(
         media.write_image(output / "locate.png", draw_heat(place, found.heat))
         sure = f"{found.confidence:.0%} sure"
         print(f"the sound of a fire, looked for in beach.jpg: most likely at {found.at.x:.2f},{found.at.y:.2f}, {sure}")
+        waves = noises.sound("sea", {"wave_height_m": 1.5}, 20.0, 5.0, seed=0)
+        waves.save(output / "see.wav")
+        glimpse = system.see(waves, variations=4)
+        media.write_image(output / "see.png", glimpse.grid)
+        print(f"the sound of waves, seen: {verbs.seen_headline(glimpse)}")
     print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
     print("synesthesia hear photo.jpg --at 0.5,0.5")
