@@ -1022,6 +1022,34 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_pseudoword(
+    shards: tyro.conf.Positional[Path],
+    ears: str,
+    drawing: str,
+    output: _OUT,
+    steps: int = 30_000,
+    count: int = 1,
+    rank: int = 0,
+    yes: bool = False,
+) -> int:
+    """Train a sound to stand in the place of a word of a frozen text-to-image model; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        ears: Frozen ears: a folder or hf:user/repo@commit (CLAP, AST, our own).
+        drawing: Stable Diffusion 1.x or 2.x as diffusers has it: a folder or hf:user/repo@commit.
+        output: The folder for checkpoints; the last is in final/.
+        steps: Batches of 8.
+        count: Pseudo-words for a sound.
+        rank: Of what the diffusion model's cross-attention learns (LoRA); 0 leaves it as it is.
+        yes: Agree to downloads without being asked.
+    """
+    from .train import pseudoword as room
+
+    print(room.train(shards, ears, drawing, output, room.PseudowordRun(steps, count=count, rank=rank), yes=yes))
+    return 0
+
+
 def train_see(
     shards: tyro.conf.Positional[Path],
     locator: str,
@@ -1150,6 +1178,7 @@ COMMANDS: dict[str, Any] = {
         "eyes": train_eyes,
         "hear": train_hear,
         "knock": train_knock,
+        "pseudoword": train_pseudoword,
         "see": train_see,
         "text": train_text,
         "voice": train_voice,

@@ -609,9 +609,11 @@ def _load_locate(folder: Path) -> Any:
 
 
 def _load_see(folder: Path) -> Any:
+    from .bridges.imagining import KIND, Imagining
     from .bridges.seeing import Seeing
 
-    return Seeing.load(folder)
+    words = hub.read_config(folder).get("kind") == KIND
+    return Imagining.load(folder) if words else Seeing.load(folder)
 
 
 def _load_describe(folder: Path) -> Any:

@@ -9,6 +9,7 @@ A sound is led to the loudness at which the ears learned, so that how loud a rec
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,7 +65,119 @@ class Attended:
     seconds: float
 
 
-class Seeing(nn.Module):
+class Drawer(ABC):
+    """What draws pictures to sounds: how it finds the part of a sound that says most, and fills in photos.
+
+    `seconds` of a sound are heard, in `frame_rate` frames a second; pictures have `side` pixels and a grid of latents
+    of `stride` pixels each.
+    """
+
+    seconds: float
+    frame_rate: float
+    side: int
+    stride: int
+
+    # --- listening ---
+
+    @abstractmethod
+    def attend(self, sound: Sound) -> Attended:
+        """Listen to the part of a sound of any length that says most, and find what leads a picture.
+
+        Raises InputError for a sound that is silent.
+        """
+
+    @abstractmethod
+    def _weight(self, sound: Sound) -> Float[np.ndarray, " frames"]:
+        """How much it listens to each frame of a sound."""
+
+    def part(self, sound: Sound) -> tuple[Sound, float, float]:
+        """The part of a sound that says most, at the loudness at which the ears learned; its start and its seconds."""
+        start, seconds = self.salient(sound)
+        first = round(start * sound.rate)
+        part = Sound(sound.mono[None, first : first + max(1, round(seconds * sound.rate))], sound.rate)
+        return _levelled(part), start, seconds
+
+    def salient(self, sound: Sound) -> tuple[float, float]:
+        """Where the part begins that says most, and how long it is, in seconds.
+
+        Of a frame it counts how much the model listens to it (`_weight`) times how loud it is: pauses and what might be
+        anything count little. Raises InputError for a sound that is silent.
+        """
+        wave = sound.mono
+        if np.abs(wave).max(initial=0.0) < SILENT:
+            raise InputError("The sound is silent (or its channels cancel out); there is nothing to see in it.")
+        if sound.seconds <= self.seconds:
+            return 0.0, sound.seconds
+        counts = []
+        step = int(LONGEST_S / 4 * sound.rate)
+        for first in range(0, len(wave), step):
+            piece = Sound(wave[None, first : first + step], sound.rate)
+            if np.abs(piece.samples).max() < SILENT:
+                counts.append(np.zeros(max(1, round(piece.seconds * self.frame_rate))))
+                continue
+            weight = self._weight(_levelled(piece))
+            power = np.array([np.mean(np.square(p)) for p in np.array_split(piece.samples[0], len(weight))])
+            counts.append(weight * np.nan_to_num(power) ** LOUDNESS)
+        count = np.concatenate(counts)
+        window = min(len(count), round(self.seconds * self.frame_rate))
+        sums = np.cumsum([0.0, *count])
+        sums = sums[window:] - sums[:-window]
+        # Among parts that say as much (up to rounding), the first.
+        best = int(np.argmax(sums >= sums.max() * (1 - 1e-9)))
+        start = min(best * sound.seconds / len(count), sound.seconds - self.seconds)
+        return start, self.seconds
+
+    # --- drawing ---
+
+    def pictures(self, attended: Attended, seeds: Sequence[int]) -> list[Image]:
+        """A picture for each seed."""
+        return [Image(_bytes(x)) for x in self._all_drawn(attended, seeds, None)]
+
+    def fill(self, attended: Attended, photo: Image, where: Region, seeds: Sequence[int]) -> list[Image]:
+        """The photo for each seed, with what `where` marks drawn to fit the sound and the rest; all else stays.
+
+        What is drawn has the detail of the codec, brought to the photo's size. What the mask covers is not looked at.
+        """
+        side, grid = self.side, self.side // self.stride
+        hidden = torch.from_numpy(where.on(side, side) > 0)
+        x = to_square([photo], side)[0]
+        seen = x[:, ~hidden]
+        x = torch.where(hidden, (seen.mean(1) if seen.numel() else x.new_full((3,), 0.5))[:, None, None], x)
+        # Latents look a little around; those beside the hidden part are drawn anew as well.
+        draw = F.max_pool2d(hidden.float()[None], self.stride)
+        draw = F.max_pool2d(draw, 3, 1, 1)[0] > 0
+        with torch.inference_mode():
+            latents = self._encoded(x[None])
+        known = Known(latents.expand(len(seeds), -1, -1, -1), draw.view(1, grid, grid).expand(len(seeds), -1, -1))
+        share = _share(where, photo)
+        kept = np.asarray(photo.pixels)
+        filled = []
+        for pixels in self._all_drawn(attended, seeds, known):
+            large = _resized(_bytes(pixels), photo.width, photo.height)
+            mixed = np.round(share * large + (1 - share) * kept).astype(np.uint8)
+            filled.append(Image(np.where(share > 0, mixed, kept)))
+        return filled
+
+    def _all_drawn(self, attended: Attended, seeds: Sequence[int], known: Known | None) -> torch.Tensor:
+        pictures = []
+        for first in range(0, len(seeds), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            part = None if known is None else Known(known.latents[some], known.draw[some])
+            pictures.append(self._drawn(attended, seeds[some], part))
+        return torch.cat(pictures)
+
+    @abstractmethod
+    def _encoded(self, pictures: Float[torch.Tensor, "n 3 side side"]) -> Float[torch.Tensor, "n rows columns latent"]:
+        """Latents of pictures."""
+
+    @abstractmethod
+    def _drawn(
+        self, attended: Attended, seeds: Sequence[int], known: Known | None
+    ) -> Float[torch.Tensor, "n 3 side side"]:
+        """A picture in [0, 1] for each of a few seeds."""
+
+
+class Seeing(nn.Module, Drawer):
     """`see/tiny` and its kin."""
 
     def __init__(self, config: SeeingConfig, locator: Locator) -> None:
@@ -73,6 +186,8 @@ class Seeing(nn.Module):
         self.locator = locator.requires_grad_(False)
         self.codec = PictureCodec(config.codec)
         self.picturing = Picturing(config.picturing)
+        self.seconds, self.frame_rate = config.seconds, locator.ears.frame_rate
+        self.side, self.stride = config.codec.side, STRIDE
         c, wanted = config.picturing, (locator.grounding.shared, locator.ears.dense, self.codec.space)
         if (c.source, c.ears, c.target) != wanted or c.grid != config.codec.grid:
             raise InputError(
@@ -143,86 +258,21 @@ class Seeing(nn.Module):
         )
         return Attended(tokens[0], start, seconds)
 
-    def part(self, sound: Sound) -> tuple[Sound, float, float]:
-        """The part of a sound that says most, at the loudness at which the ears learned; its start and its seconds."""
-        start, seconds = self.salient(sound)
-        first = round(start * sound.rate)
-        part = Sound(sound.mono[None, first : first + max(1, round(seconds * sound.rate))], sound.rate)
-        return _levelled(part), start, seconds
-
-    def salient(self, sound: Sound) -> tuple[float, float]:
-        """Where the part begins that says most, and how long it is, in seconds.
-
-        Of a frame it counts how much the grounding listens to it, more than to the others around it, times how loud it
-        is: pauses and what might be anything count little. Raises InputError for a sound that is silent.
-        """
-        wave = sound.mono
-        if np.abs(wave).max(initial=0.0) < SILENT:
-            raise InputError("The sound is silent (or its channels cancel out); there is nothing to see in it.")
-        if sound.seconds <= self.config.seconds:
-            return 0.0, sound.seconds
-        counts = []
-        step = int(LONGEST_S / 4 * sound.rate)
-        for first in range(0, len(wave), step):
-            piece = Sound(wave[None, first : first + step], sound.rate)
-            if np.abs(piece.samples).max() < SILENT:
-                counts.append(np.zeros(max(1, round(piece.seconds * self.locator.ears.frame_rate))))
-                continue
-            (heard,) = self.locator.hear([_levelled(piece)])
-            power = np.array([np.mean(np.square(p)) for p in np.array_split(piece.samples[0], len(heard.weight))])
-            counts.append(heard.weight * len(heard.weight) * np.nan_to_num(power) ** LOUDNESS)
-        count = np.concatenate(counts)
-        window = min(len(count), round(self.config.seconds * self.locator.ears.frame_rate))
-        sums = np.cumsum([0.0, *count])
-        sums = sums[window:] - sums[:-window]
-        # Among parts that say as much (up to rounding), the first.
-        best = int(np.argmax(sums >= sums.max() * (1 - 1e-9)))
-        start = min(best * sound.seconds / len(count), sound.seconds - self.config.seconds)
-        return start, self.config.seconds
+    def _weight(self, sound: Sound) -> Float[np.ndarray, " frames"]:
+        """How much the grounding listens to each frame, more than to the others around it."""
+        (heard,) = self.locator.hear([sound])
+        return heard.weight * len(heard.weight)
 
     # --- drawing ---
 
-    def pictures(self, attended: Attended, seeds: Sequence[int]) -> list[Image]:
-        """A picture for each seed."""
-        return [Image(_bytes(x)) for x in self._drawn(attended, seeds, None)]
-
-    def fill(self, attended: Attended, photo: Image, where: Region, seeds: Sequence[int]) -> list[Image]:
-        """The photo for each seed, with what `where` marks drawn to fit the sound and the rest; all else stays.
-
-        What is drawn has the detail of the codec, brought to the photo's size. What the mask covers is not looked at.
-        """
-        side, grid = self.config.codec.side, self.config.codec.grid
-        hidden = torch.from_numpy(where.on(side, side) > 0)
-        x = to_square([photo], side)[0]
-        seen = x[:, ~hidden]
-        x = torch.where(hidden, (seen.mean(1) if seen.numel() else x.new_full((3,), 0.5))[:, None, None], x)
-        # Latents look a little around; those beside the hidden part are drawn anew as well.
-        draw = F.max_pool2d(hidden.float()[None], STRIDE)
-        draw = F.max_pool2d(draw, 3, 1, 1)[0] > 0
-        with torch.inference_mode():
-            latents = self.codec.encode(x[None])
-        known = Known(latents.expand(len(seeds), -1, -1, -1), draw.view(1, grid, grid).expand(len(seeds), -1, -1))
-        share = _share(where, photo)
-        kept = np.asarray(photo.pixels)
-        filled = []
-        for pixels in self._drawn(attended, seeds, known):
-            large = _resized(_bytes(pixels), photo.width, photo.height)
-            mixed = np.round(share * large + (1 - share) * kept).astype(np.uint8)
-            filled.append(Image(np.where(share > 0, mixed, kept)))
-        return filled
+    def _encoded(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.codec.encode(pictures)
 
     @torch.inference_mode()
     def _drawn(self, attended: Attended, seeds: Sequence[int], known: Known | None) -> torch.Tensor:
-        c, pictures = self.config, []
-        for first in range(0, len(seeds), AT_ONCE):
-            some = seeds[first : first + AT_ONCE]
-            part = None
-            if known is not None:
-                part = Known(known.latents[first : first + AT_ONCE], known.draw[first : first + AT_ONCE])
-            tokens = attended.tokens.expand(len(some), -1, -1)
-            latents = self.picturing.draw(tokens, some, steps=c.steps, guidance=c.guidance, known=part)
-            pictures.append(self.codec.decode(latents))
-        return torch.cat(pictures)
+        c = self.config
+        tokens = attended.tokens.expand(len(seeds), -1, -1)
+        return self.codec.decode(self.picturing.draw(tokens, seeds, steps=c.steps, guidance=c.guidance, known=known))
 
 
 def _levelled(sound: Sound) -> Sound:
