@@ -18,6 +18,7 @@ from .senses import Sound as Sound
 from .senses import Stem as Stem
 from .senses import Strike as Strike
 from .senses import Text as Text
+from .verbs import Glimpse as Glimpse
 from .verbs import Hit as Hit
 from .verbs import Nearest as Nearest
 from .verbs import System as System
@@ -32,11 +33,12 @@ from .verbs import default_hear as hear
 from .verbs import default_hear_blocks as hear_blocks
 from .verbs import default_knock as knock
 from .verbs import default_locate as locate
+from .verbs import default_see as see
 from .verbs import default_walk as walk
 from .verbs import default_walk_blocks as walk_blocks
 
 __all__ = [
-    "Example", "Hit", "Image", "InputError", "Listener", "Nearest", "Point", "Region", "Scene", "Sound", "Stem",
-    "Strike", "System", "Text", "default", "describe", "hear", "hear_blocks", "knock", "load", "locate", "walk",
-    "walk_blocks",
+    "Example", "Glimpse", "Hit", "Image", "InputError", "Listener", "Nearest", "Point", "Region", "Scene", "Sound",
+    "Stem", "Strike", "System", "Text", "default", "describe", "hear", "hear_blocks", "knock", "load", "locate", "see",
+    "walk", "walk_blocks",
 ]  # fmt: skip

@@ -271,6 +271,33 @@ def _locate(
     return 0
 
 
+def _see(
+    sound: Path,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("see.png"),
+    json: bool = False,
+    model: str | None = None,
+    yes: bool = False,
+    **settings: Any,
+) -> int:
+    """
+    output: The picture (PNG, JPEG, WebP); several variations are a grid.
+    json: Print which part of the sound was seen.
+    model: Another model: a folder or hf:user/repo@commit.
+    yes: Agree to a download without being asked.
+    """
+    media.check_writable(output)
+    system = verbs.load(yes=yes, **({} if model is None else {"see": model}))
+    glimpse = system.see(sound, **settings)
+    media.write_image(output, glimpse.grid)
+    if json:
+        told = {"start_s": round(glimpse.start, 3), "seconds": round(glimpse.seconds, 3), "of_s": round(glimpse.of, 3),
+                "pictures": len(glimpse.pictures), "picture": str(output)}  # fmt: skip
+        print(json_format.dumps(told))
+    else:
+        print(f"{output}: {verbs.seen_headline(glimpse)}")
+    return 0
+
+
 def _describe(
     what: Path,
     json: bool = False,
@@ -421,9 +448,9 @@ def demo(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out"),
 ) -> int:
     """Knock on a photo and hear it, or do so with the photos that ship with the project; look for a sound in one of
-    them, and walk through it.
+    them, walk through it, and see a sound.
 
-    Leaves knock.wav and knock.png, hear.wav and hear.png, and for the project's own photo locate and walk as well.
+    Leaves knock.wav and knock.png, hear.wav and hear.png, and without a photo the same of locate, walk and see.
 
     Args:
         photo: Any photo (JPEG, PNG, WebP).
@@ -466,6 +493,11 @@ def demo(
         plan = draw_map(stage.scene, stage.sources, poses, stage.walls, stage.camera.across_deg)
         media.write_image(output / "walk.png", plan)
         print(f"a walk of two metres into beach.jpg, then a turn to the left: {verbs.staged_headline(stage)}")
+        waves = noises.sound("sea", {"wave_height_m": 1.5}, 20.0, 5.0, seed=0)
+        waves.save(output / "see.wav")
+        glimpse = system.see(waves, variations=4)
+        media.write_image(output / "see.png", glimpse.grid)
+        print(f"the sound of waves, seen: {verbs.seen_headline(glimpse)}")
     print(f"Listen to the sounds in {output}, and look at the pictures beside them.")
     print("Next: your own photo, with make demo PHOTO=photo.jpg, synesthesia knock photo.jpg --at 0.5,0.5 --mass 2x or")
     print("synesthesia hear photo.jpg --at 0.5,0.5")
@@ -784,6 +816,58 @@ def evaluate_locate(
     return 0
 
 
+def evaluate_see(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT = Path("see.json"),
+    model: str = "see/tiny",
+    birds: tuple[Path, Path, Path] | None = None,
+    strikes: tuple[Path, Path, Path] | None = None,
+    hearing: str | None = None,
+    eyes: Path | None = None,
+    pictures: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Measure a seeing model on held-out recordings, unseen birds and struck things: is it what one would see?
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The figures, as JSON.
+        model: A name, a folder, or hf:user/repo@commit.
+        birds: Three worlds of birds: that the model learned from, of the judge's own, of the split test.
+        strikes: The same of struck things.
+        hearing: A model of hear, to go from a picture to a sound and back; needs birds.
+        eyes: A MobileNetV2 (.tflite, int8) that taught nothing, for the judges to look with instead of hand features.
+        pictures: A folder for pictures of every row, side by side.
+        seed: The same seed draws the same pictures.
+    """
+    from .bridges.hearing import Hearing
+    from .bridges.seeing import Seeing
+    from .evaluate import report
+    from .evaluate import see as room
+    from .picture import draw_grid
+
+    if output.suffix != ".json":
+        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
+    media.check_writable(output)
+    if hearing is not None and birds is None:
+        raise InputError("To go from a picture to a sound and back takes --birds, whose pictures it begins with.")
+    look = room.by_hand if eyes is None else room.Eyes(eyes)
+    result, shown = room.evaluate(
+        Seeing.load(model), shards, hearing=None if hearing is None else Hearing.load(hearing), bird_worlds=birds,
+        strike_worlds=strikes, look=look, seed=seed, tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )  # fmt: skip
+    media.write_bytes(output, json_format.dumps(report.plain(result), indent=1, allow_nan=False).encode())
+    if pictures is not None:
+        _make_folder(pictures)
+        for name, rows in shown.items():
+            for row in ("model", "real"):
+                some = rows[row][:: max(1, len(rows[row]) // 36)][:36]
+                media.write_image(pictures / f"{name}-{row}.png", draw_grid([room.squared(one, 128) for one in some]))
+    print(room.table(result))
+    print(f"Figures in {output}")
+    return 0
+
+
 def evaluate_describe(
     shards: tyro.conf.Positional[Path],
     output: _OUT = Path("describe.json"),
@@ -1020,6 +1104,54 @@ def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scen
     return 0
 
 
+def train_pseudoword(
+    shards: tyro.conf.Positional[Path],
+    ears: str,
+    drawing: str,
+    output: _OUT,
+    steps: int = 30_000,
+    count: int = 1,
+    rank: int = 0,
+    yes: bool = False,
+) -> int:
+    """Train a sound to stand in the place of a word of a frozen text-to-image model; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        ears: Frozen ears: a folder or hf:user/repo@commit (CLAP, AST, our own).
+        drawing: Stable Diffusion 1.x or 2.x as diffusers has it: a folder or hf:user/repo@commit.
+        output: The folder for checkpoints; the last is in final/.
+        steps: Batches of 8.
+        count: Pseudo-words for a sound.
+        rank: Of what the diffusion model's cross-attention learns (LoRA); 0 leaves it as it is.
+        yes: Agree to downloads without being asked.
+    """
+    from .train import pseudoword as room
+
+    print(room.train(shards, ears, drawing, output, room.PseudowordRun(steps, count=count, rank=rank), yes=yes))
+    return 0
+
+
+def train_see(
+    shards: tyro.conf.Positional[Path],
+    locator: str,
+    output: _OUT,
+    worlds: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+) -> int:
+    """Train a seeing model on photos and recordings, and on worlds; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        locator: Whose ears it hears with: a folder that `synesthesia train hear` left, or hf:user/repo@commit.
+        output: The folder for checkpoints; the last is in final/.
+        worlds: A folder that `synesthesia world scenes` or `birds` made; may be given more than once.
+    """
+    from .train import see as room
+
+    print(room.train(shards, locator, output, worlds=worlds))
+    return 0
+
+
 def train_text(
     shards: tyro.conf.Positional[Path],
     output: _OUT,
@@ -1132,6 +1264,7 @@ COMMANDS: dict[str, Any] = {
     "knock": _derive(_knock, verbs.knock, photo=_PHOTOS, at=_PLACES),
     "hear": _derive(_hear, verbs.hear, photo=_FILE, mask=Path | None, given=_CONTINUE),
     "locate": _derive(_locate, verbs.locate, photo=_FILE, sound=tyro.conf.Positional[str]),
+    "see": _derive(_see, verbs.see, sound=_FILE, photo=Path | None, mask=Path | None),
     "describe": _derive(_describe, verbs.describe, what=_FILE, listener=_PATH | None, phrases=Path | None),
     "walk": _derive(_walk, verbs.walk, scene=_FILE, path=_PATH, hrtf=Path | None),
     "demo": demo,
@@ -1144,6 +1277,8 @@ COMMANDS: dict[str, Any] = {
         "eyes": train_eyes,
         "hear": train_hear,
         "knock": train_knock,
+        "pseudoword": train_pseudoword,
+        "see": train_see,
         "text": train_text,
         "voice": train_voice,
     },
@@ -1153,6 +1288,7 @@ COMMANDS: dict[str, Any] = {
         "hear": evaluate_hear,
         "knock": evaluate_knock,
         "locate": evaluate_locate,
+        "see": evaluate_see,
         "walk": evaluate_walk,
         "words": evaluate_words,
     },

@@ -35,6 +35,7 @@ PRESETS: dict[str, dict[str, str]] = {
         "knock": "knock/tiny",
         "hear": "hear/tiny",
         "locate": "locate/tiny",
+        "see": "see/tiny",
         "describe": "describe/tiny",
         "walk": "walk/tiny",
     }

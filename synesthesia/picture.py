@@ -1,4 +1,7 @@
-"""Pictures of what was heard: a knock, a scene, where a sound comes from. Pillow and NumPy only."""
+"""Pictures of what was heard: a knock, a scene, where a sound comes from; and pictures side by side.
+
+Pillow and NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,24 @@ def draw_scene(scene: Scene) -> Image:
         name = f"{k + 1}   {scene.stems[k].confidence:.0%} sure" if k < len(scene.stems) else "bed"
         draw.text((left, top), name, INK, font=_font(18))
     return Image(np.array(canvas))
+
+
+BETWEEN = 4  # pixels between pictures of a grid
+
+
+def draw_grid(pictures: Sequence[Image]) -> Image:
+    """Pictures of one size in rows, as many in a row as there are rows or one more; one alone stays as it is."""
+    if len(pictures) == 1:
+        return pictures[0]
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    height, width = pictures[0].height, pictures[0].width
+    canvas = np.empty((rows * (height + BETWEEN) - BETWEEN, columns * (width + BETWEEN) - BETWEEN, 3), np.uint8)
+    canvas[:] = BACKGROUND
+    for k, picture in enumerate(pictures):
+        top, left = k // columns * (height + BETWEEN), k % columns * (width + BETWEEN)
+        canvas[top : top + height, left : left + width] = picture.pixels
+    return Image(canvas)
 
 
 def _place_parts(canvas: Any, scene: Scene, side: int) -> list[tuple[int, int, int]]:

@@ -73,7 +73,7 @@ class System:
             self._loaded[verb] = _LOADERS[verb](folder)
         return self._loaded[verb]
 
-    def see(self, verb: str, photos: Sequence[Photo]) -> list[tuple[Image, Any]]:
+    def seen(self, verb: str, photos: Sequence[Photo]) -> list[tuple[Image, Any]]:
         """Each picture with what the verb's eyes make of it; pictures seen before are not encoded again."""
         keys = [(verb, *_identity(photo)) for photo in photos]
         new = {key: _image(photo) for key, photo in zip(keys, photos, strict=True) if key not in self._seen}
@@ -105,6 +105,10 @@ class System:
     def locate(self, photo: Photo, sound: Audio) -> Any:
         """Find where in a photo a sound comes from; see `verbs.locate`."""
         return locate(self, photo, sound)
+
+    def see(self, sound: Audio, **settings: Any) -> Glimpse:
+        """See a sound; see `verbs.see`."""
+        return see(self, sound, **settings)
 
     def describe(self, what: Photo | Audio, **settings: Any) -> list[Nearest]:
         """Say which phrases are nearest to a photo, a place in it, or a sound; see `verbs.describe`."""
@@ -188,6 +192,29 @@ class Hit:
         return "".join(sound._repr_html_() for sound in self.sounds)
 
 
+@dataclass(frozen=True, eq=False)
+class Glimpse:
+    """What a sound looks like: `pictures`, one for each variation.
+
+    They were led by the `seconds` that begin at `start` of a sound that lasts `of`.
+    """
+
+    pictures: tuple[Image, ...]
+    start: float
+    seconds: float
+    of: float
+
+    @property
+    def grid(self) -> Image:
+        """All pictures side by side; one alone is itself."""
+        from . import picture
+
+        return picture.draw_grid(self.pictures)
+
+    def _repr_png_(self) -> bytes:
+        return self.grid._repr_png_()
+
+
 def knock(
     system: System,
     photo: Photo | Sequence[Photo],
@@ -245,7 +272,7 @@ def knock(
         raise InputError("No photo was given.")
 
     model = system.model("knock")
-    clicks = [(image, seen, point) for image, seen in system.see("knock", photos) for point in points]
+    clicks = [(image, seen, point) for image, seen in system.seen("knock", photos) for point in points]
     physics = model.think(
         [seen for _, seen, _ in clicks],
         np.array([(point.x, point.y) for _, _, point in clicks], dtype=np.float32),
@@ -326,12 +353,49 @@ def locate(system: System, photo: Photo, sound: Audio) -> Any:
     """
     phrase = _is_phrase(sound)
     heard = None if phrase else _sound(sound)
-    ((_, seen),) = system.see("locate", [photo])
+    ((_, seen),) = system.seen("locate", [photo])
     model = system.model("locate")
     if heard is None:
         naming, named = _named(system, [sound])
         return model.find(seen, naming.heard(named)[0])
     return model.find(seen, model.hear([heard])[0])
+
+
+def see(
+    system: System,
+    sound: Audio,
+    photo: Photo | None = None,
+    mask: Mask | None = None,
+    seed: int = 0,
+    variations: int = 1,
+) -> Glimpse:
+    """See a sound: a picture of what it sounds like, or a photo with a part of it drawn to fit the sound.
+
+    A sound may have any length: of a long one the part that says most is found and told. Noise, clipping and
+    telephone quality make the picture vaguer. Raises InputError for bad input, and for a sound that is silent.
+
+    Args:
+        sound: A sound (WAV, FLAC, OGG, MP3).
+        photo: A photo (JPEG, PNG, WebP) of which the part that the mask marks is to be drawn; all else stays.
+        mask: A black-and-white picture that is white where to draw; any size, laid over the whole photo.
+        seed: The same seed gives the same picture.
+        variations: How many pictures, with the seeds seed, seed + 1, ...
+    """
+    if (photo is None) != (mask is None):
+        lacking = "a mask that is white where to draw" if mask is None else "the photo that the mask belongs to"
+        raise InputError(f"To fill in a photo, give a photo and a mask; {lacking} is missing.")
+    _check_range("seed", seed, 0, 2**62)
+    _check_range("variations", variations, 1, 64)
+    heard = _sound(sound)
+    image = None if photo is None else _image(photo)
+    where = None if image is None else _mask(mask, image)
+    model, seeds = system.model("see"), [seed + k for k in range(variations)]
+    attended = model.attend(heard)
+    if image is None or where is None:
+        pictures = model.pictures(attended, seeds)
+    else:
+        pictures = model.fill(attended, image, where, seeds)
+    return Glimpse(tuple(pictures), attended.start, attended.seconds, heard.seconds)
 
 
 def describe(
@@ -371,7 +435,7 @@ def describe(
     if sound is not None:
         scores = naming.of_sound(named, locator.hear([sound])[0])
     else:
-        ((_, seen),) = system.see("locate", [what])
+        ((_, seen),) = system.seen("locate", [what])
         if region is None:
             scores = locator.match([seen], naming.heard(named))[0]
         else:
@@ -517,9 +581,20 @@ default_knock = _on_default(knock)
 default_hear = _on_default(hear)
 default_hear_blocks = _on_default(hear_blocks)
 default_locate = _on_default(locate)
+default_see = _on_default(see)
 default_describe = _on_default(describe)
 default_walk = _on_default(walk)
 default_walk_blocks = _on_default(walk_blocks)
+
+
+def seen_headline(glimpse: Glimpse) -> str:
+    """One line about a glimpse: how many pictures, and from which part of the sound."""
+    count = len(glimpse.pictures)
+    pictures = "a picture" if count == 1 else f"{count} pictures"
+    if glimpse.seconds >= glimpse.of:
+        return f"{pictures} from all of the sound ({glimpse.of:.2f} s)"
+    end = glimpse.start + glimpse.seconds
+    return f"{pictures} from the part that says most, {glimpse.start:.2f} s to {end:.2f} s of {glimpse.of:.2f} s"
 
 
 def heard_headline(scene: Scene) -> str:
@@ -581,6 +656,14 @@ def _load_locate(folder: Path) -> Any:
     return Locator.load(folder)
 
 
+def _load_see(folder: Path) -> Any:
+    from .bridges.imagining import KIND, Imagining
+    from .bridges.seeing import Seeing
+
+    words = hub.read_config(folder).get("kind") == KIND
+    return Imagining.load(folder) if words else Seeing.load(folder)
+
+
 def _load_describe(folder: Path) -> Any:
     from .bridges.naming import Naming
 
@@ -598,7 +681,8 @@ def _load_walk(folder: Path) -> Any:
 
 
 _LOADERS: dict[str, Callable[[Path], Any]] = {
-    "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "describe": _load_describe, "walk": _load_walk,
+    "knock": _load_knock, "hear": _load_hear, "locate": _load_locate, "see": _load_see,
+    "describe": _load_describe, "walk": _load_walk,
 }  # fmt: skip
 
 
@@ -616,7 +700,7 @@ def _listening(
         spot = Region.box(*_four(box))
     past = None if given is None else _sound(given)
     model = system.model("hear")
-    ((image, view),) = system.see("hear", [photo])
+    ((image, view),) = system.seen("hear", [photo])
     if mask is not None:
         spot = _mask(mask, image)
     if past is not None and spot is None:

@@ -142,7 +142,7 @@ def test_a_config_that_is_not_a_json_object_is_refused(checkpoint: Path, text: s
 
 
 def test_presets_and_their_replacements(checkpoint: Path) -> None:
-    tiny = {verb: f"{verb}/tiny" for verb in ("knock", "hear", "locate", "describe", "walk")}
+    tiny = {verb: f"{verb}/tiny" for verb in ("knock", "hear", "locate", "see", "describe", "walk")}
     assert hub.preset() == tiny
     assert hub.preset(knock="large") == tiny | {"knock": "knock/large"}
     assert hub.preset(knock=checkpoint) == tiny | {"knock": str(checkpoint)}

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pil
 from torch.nn import functional as F
+from toys import RATE, toy_photo, toy_shards
 
-from synesthesia import data, media
+from synesthesia import data
 from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.codecs.bands import Bands
-from synesthesia.data.pack import pack
 from synesthesia.encoders import load_eyes
 from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
 from synesthesia.evaluate import hear as protocols
@@ -28,7 +27,6 @@ from synesthesia.train.hear_data import read
 from synesthesia.train.hear_scenes import ABSENT, MOST_LOUDER_DB, read_scenes
 from synesthesia.worlds.scenes import generate
 
-RATE = 32_000
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RUN = HearRun(
     checked=6,
@@ -46,32 +44,9 @@ RUN = HearRun(
 )
 
 
-def _photo(rng: np.random.Generator, colour: tuple[int, int, int]) -> np.ndarray:
-    return np.clip(np.array(colour) + rng.normal(0, 25, (120, 120, 3)), 0, 255).astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(0)
-    t = np.arange(2 * RATE) / RATE
-    for kind, colour in (
-        ("hum", (200, 30, 30)),
-        ("hiss", (30, 200, 30)),
-        ("wind", (30, 30, 200)),
-        ("silent", (120,) * 3),
-    ):
-        (folder / kind).mkdir()
-        for k in range(12):
-            Pil.fromarray(_photo(rng, colour)).save(folder / kind / f"{k}.png")
-            if kind != "silent":
-                noise = rng.standard_normal(len(t)) * (0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 9) * t))
-                wave = (
-                    0.2 * np.sin(2 * np.pi * rng.uniform(150, 200) * t) + 0.01 * noise if kind == "hum" else 0.1 * noise
-                )
-                media.write_sound(folder / kind / f"{k}.wav", Sound(wave.astype(np.float32)[None], RATE))
-    out = tmp_path_factory.mktemp("shards")
-    pack(folder, out)
-    return out
+    return toy_shards(tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("shards"))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +62,7 @@ def test_a_run_leaves_two_models_that_work(trained: Path) -> None:
     model = Hearing.load(trained / "final")
     assert model.config.locator == str(trained / "locator")
     assert float(model.ambience.abs().sum()) > 0
-    image = Image(_photo(np.random.default_rng(1), (200, 30, 30)))
+    image = Image(toy_photo(np.random.default_rng(1), (200, 30, 30)))
     sound = model.sounds([image], [Point(0.5, 0.5)], 0.5, [0])[0]
     assert sound.seconds == 0.5
     found = Locator.load(trained / "locator").locate(image, sound if sound.samples.any() else excerpt(sound, 0.5, 0))
@@ -268,7 +243,7 @@ def test_selectivity_of_one_who_knows_and_of_one_who_does_not(monkeypatch: pytes
     rng = np.random.default_rng(0)
     monkeypatch.setattr(protocols, "SECONDS", 0.5)
     shots = [
-        protocols.Shot(f"{kind}{k}", Image(_photo(rng, colour)), protocols.Region.whole(), kind, f"{kind}{k}")
+        protocols.Shot(f"{kind}{k}", Image(toy_photo(rng, colour)), protocols.Region.whole(), kind, f"{kind}{k}")
         for kind, colour in (("hum", (200, 30, 30)), ("hiss", (30, 200, 30))) for k in range(3)
     ]  # fmt: skip
     pairs = protocols.pair_up(shots, 6, 0)
@@ -284,7 +259,7 @@ def test_selectivity_of_one_who_knows_and_of_one_who_does_not(monkeypatch: pytes
 
 def test_halves_of_a_pair_cover_it_once() -> None:
     rng = np.random.default_rng(0)
-    image, here, there = protocols.side_by_side(*(Image(_photo(rng, c)) for c in ((200, 0, 0), (0, 200, 0))))
+    image, here, there = protocols.side_by_side(*(Image(toy_photo(rng, c)) for c in ((200, 0, 0), (0, 200, 0))))
     assert np.allclose(here.mask + there.mask, 1)
     assert here.centre.x < 0.3 < 0.7 < there.centre.x
     left, right = (image.pixels[:, s].mean((0, 1)) for s in (slice(0, 100), slice(-100, None)))

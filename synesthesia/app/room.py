@@ -308,7 +308,7 @@ class Room:
     def _look(self, request: dict[str, Any]) -> Iterator[Any]:
         """What would sound where, and what looks like what: a grid of patches, and for each how alike others are."""
         opened = self.photo(request.get("photo"))
-        ((_, view),) = self._systems["long"].see("hear", [opened.image])
+        ((_, view),) = self._systems["long"].seen("hear", [opened.image])
         values = view.patches.dense.values.reshape(-1, view.patches.dense.values.shape[-1]).astype(np.float32)
         values = values - values.mean(axis=0)
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)

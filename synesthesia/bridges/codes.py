@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from ..codecs import bands
 from ..spaces import Space
-from .heads import Attend, Led, Run, joined, turned
+from .heads import Attend, Framed, Run, joined, turned
 from .scale import Scale
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _PARTIAL, _PLACE = 0.7, 0.3  # weight of a partial's level and of its place besi
 _TEMPERATURE = 0.8  # below 1, likely codes come more often than they are heard; chosen on photos that teach nothing
 
 
-class Codes(Led):
+class Codes(Framed):
     """Latents, standardised ↔ codes; and a Transformer that says them, led by a condition."""
 
     gate: torch.Tensor

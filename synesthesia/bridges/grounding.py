@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from .. import hub
 from ..encoders import load_ears, load_eyes
 from ..encoders.audio import FrameEars, FrameEarsConfig, tiny_ears
-from ..encoders.base import FrameEncoder, PatchEncoder, Patches
+from ..encoders.base import FrameEncoder, Frames, PatchEncoder, Patches
 from ..encoders.vision import EyesConfig, EyesTower, tiny_eyes
 from ..senses import Image, InputError, Point, Region, Sound
 from ..spaces import Features, Space
@@ -475,13 +475,15 @@ class Locator(nn.Module):
                 )
             if np.abs(sound.mono).max(initial=0.0) < SILENT:
                 raise InputError("The sound is silent (or its channels cancel out); there is nothing to look for.")
-        out = []
-        for frames in self.ears.listen(sounds):
-            dense = self._tensor(frames.dense.require(self.grounding.target))
-            vectors, weight = self.grounding.listen(dense[None], torch.tensor([len(dense)], device=dense.device))
-            shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
-            out.append(Heard(shared, weight[0].cpu().numpy()))
-        return out
+        return [self.understand(frames) for frames in self.ears.listen(sounds)]
+
+    @torch.inference_mode()
+    def understand(self, frames: Frames) -> Heard:
+        """`hear` for a sound that these ears have heard already."""
+        dense = self._tensor(frames.dense.require(self.grounding.target))
+        vectors, weight = self.grounding.listen(dense[None], torch.tensor([len(dense)], device=dense.device))
+        shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
+        return Heard(shared, weight[0].cpu().numpy())
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.grounding.offset.device)

@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -93,18 +93,31 @@ class Layer(nn.Module):
         return torch.addcmul(x, self.drop(made), gate2)
 
 
+@runtime_checkable
+class Sizes(Protocol):
+    """Sizes of a Transformer; its width is a multiple of twice its heads."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+
+
 class Led(nn.Module):
-    """What Transformers over folded frames share: how a condition leads them, and their layers.
+    """What all Transformers share that a condition leads: how it does, and their layers.
 
     The condition enters by adaptive layer norms: one map for all layers, and an offset for each (Chen et al., PixArt-α,
     2024, §2.3).
     """
 
-    def __init__(self, config: MapperConfig) -> None:
+    def __init__(self, config: Sizes) -> None:
         super().__init__()
         d = config.width
-        self.config = config
-        self.tokens = config.block // config.fold
+        self.sizes = config
         self.condition = nn.Linear(TOKENS * d, d)
         changes = nn.Linear(d, 6 * d)
         self.change = nn.Sequential(nn.SiLU(), changes)
@@ -120,10 +133,6 @@ class Led(nn.Module):
         """
         return self.condition(F.layer_norm(tokens, tokens.shape[-1:]).flatten(1))
 
-    def fold(self, frames: torch.Tensor) -> torch.Tensor:
-        """(n, frames, width) → (n, blocks, tokens, fold · width)."""
-        return frames.reshape(len(frames), -1, self.tokens, self.config.fold * frames.shape[-1])
-
     def changed(self, told: torch.Tensor) -> list[Sequence[torch.Tensor]]:
         """For each layer its six changes (…, width), `told` (…, width)."""
         change = self.change(told).unflatten(-1, (6, -1))
@@ -135,18 +144,45 @@ class Led(nn.Module):
 
     def turns(self, places: torch.Tensor) -> torch.Tensor:
         """The turns (places, half a head) of the rotary embedding (Su et al. 2021), complex numbers of length one."""
-        half = self.config.width // self.config.heads // 2
+        half = self.sizes.width // self.sizes.heads // 2
         speed = _SLOWEST ** (-torch.arange(half, device=places.device, dtype=torch.float64) / half)
         angle = (places[:, None].double() * speed).float()
         return torch.polar(torch.ones_like(angle), angle)
 
     def split(self, qkv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, tokens, 3 · width) → queries and keys (2, n, heads, tokens, head), values (n, heads, tokens, head)."""
-        parts = qkv.unflatten(-1, (3, self.config.heads, -1)).permute(2, 0, 3, 1, 4)
+        parts = qkv.unflatten(-1, (3, self.sizes.heads, -1)).permute(2, 0, 3, 1, 4)
         return parts[:2], parts[2]
 
 
-class Blocks(Led):
+class Framed(Led):
+    """What Transformers over folded frames share."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__(config)
+        self.config = config
+        self.tokens = config.block // config.fold
+
+    def fold(self, frames: torch.Tensor) -> torch.Tensor:
+        """(n, frames, width) → (n, blocks, tokens, fold · width)."""
+        return frames.reshape(len(frames), -1, self.tokens, self.config.fold * frames.shape[-1])
+
+
+def clock(t: torch.Tensor) -> torch.Tensor:
+    """Times (…) of a flow, from 0 to 1 → (…, 16): sines and cosines of eight octaves."""
+    angle = math.pi * 2.0 ** torch.arange(8, device=t.device) * t[..., None]
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+def flow_times(g: torch.Generator, *shape: int) -> torch.Tensor:
+    """Times to learn a flow at. Half are logit-normal (Esser et al. 2024, §3.1); these alone hardly ever come near 0,
+    where every flow begins and the condition decides most.
+    """
+    t, even = torch.randn(*shape, generator=g).sigmoid(), torch.rand(2, *shape, generator=g)
+    return torch.where(even[0] < 0.5, t, even[1])
+
+
+class Blocks(Framed):
     """The heads `flow` and `transformer`: a Transformer over folded frames that says the mean of a block.
 
     It is told the clean blocks before, the noised block, its time (0 noise, 1 clean) and the condition. `transformer`
@@ -174,10 +210,7 @@ class Blocks(Led):
         told = self.told(tokens)
         t, noise = torch.zeros(n, blocks), torch.zeros(clean.shape)
         if self.draws:
-            # Half of the times are logit-normal (Esser et al. 2024, §3.1). These alone hardly ever come near 0, where
-            # every flow begins and the condition decides most.
-            t, even = torch.randn(n, blocks, generator=g).sigmoid(), torch.rand(2, n, blocks, generator=g)
-            t = torch.where(even[0] < 0.5, t, even[1])
+            t = flow_times(g, n, blocks)
             noise = torch.randn(clean.shape, generator=g)
             forgotten = torch.rand(n, 1, generator=g) < self.config.forget
             told = torch.where(forgotten.to(told.device), self.nothing, told)
@@ -227,9 +260,7 @@ class Blocks(Led):
 
     def changes(self, told: torch.Tensor, t: torch.Tensor) -> list[Sequence[torch.Tensor]]:
         """For each layer its six changes (…, width); `told` (…, width), `t` (…)."""
-        angle = math.pi * 2.0 ** torch.arange(8, device=t.device) * t[..., None]
-        time = self.time(torch.cat([angle.sin(), angle.cos()], -1))
-        return self.changed(told + time)
+        return self.changed(told + self.time(clock(t)))
 
     def said(self, x: torch.Tensor) -> torch.Tensor:
         return self.leave(F.layer_norm(x, (self.config.width,)))

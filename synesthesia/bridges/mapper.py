@@ -278,15 +278,15 @@ class Running(Iterator[Features]):
         self._seeds = list(seeds)
         self._number = 0
         self._device = condition.tokens.device
-        with _still(mapper):
+        with still(mapper):
             self._run = mapper.head.begin(condition.tokens, steps, guidance)
             for past in self._pasts(given):
                 self._run.remember(mapper.scale(past))
 
     def __next__(self) -> Features:
         mapper, shape = self._mapper, (self._mapper.config.block, self._mapper.head.noise)
-        noise = np.stack([_noise(seed, self._number, shape) for seed in self._seeds])
-        with _still(mapper):
+        noise = np.stack([drawn_noise(seed, self._number, shape) for seed in self._seeds])
+        with still(mapper):
             latents = mapper.scale.invert(self._run.draw(torch.from_numpy(noise).to(self._device)))
             self._run.remember(mapper.scale(latents))
         self._number += 1
@@ -380,21 +380,21 @@ def _extent(weights: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return torch.cat([2 * centre - 1, spread.sqrt(), share], 1)
 
 
-def _noise(seed: int, number: int, shape: tuple[int, int]) -> Float[np.ndarray, "frames width"]:
+def drawn_noise(seed: int, number: int, shape: tuple[int, int]) -> Float[np.ndarray, "frames width"]:
     """Noise of one block. The key's upper half keeps clear of the voices', who draw theirs from the same seed."""
     bits = np.random.Philox(key=np.array([seed % 2**64, 2**63 + number], np.uint64))
     return np.random.Generator(bits).standard_normal(shape, np.float32)
 
 
 @contextmanager
-def _still(mapper: Mapper) -> Generator[None, None, None]:
+def still(model: nn.Module) -> Generator[None, None, None]:
     """Without gradients and, in the middle of training too, without dropout."""
-    training = mapper.training
+    training = model.training
     if training:
-        mapper.eval()
+        model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
         if training:
-            mapper.train()
+            model.train()

@@ -27,25 +27,32 @@ MAPS = (
 
 
 class Teacher:
-    """The larger network: pictures (n, 3, h, w) in [0, 1] → its maps, each (n, side, side, channels)."""
+    """The larger network: pictures (n, 3, h, w) in [0, 1] → its maps, each (n, side, side, channels).
 
-    def __init__(self, path: Path) -> None:
+    Raises ValueError for a file that is none, and for one without one of the `maps`.
+    """
+
+    def __init__(self, path: Path, maps: Sequence[tuple[str, int, int]] = MAPS) -> None:
         from ai_edge_litert.interpreter import Interpreter  # ty: ignore[import-not-found]
+
+        self._maps = maps
 
         threads = torch.get_num_threads()
         self._net = Interpreter(str(path), experimental_preserve_all_tensors=True, num_threads=threads)
         self._net.allocate_tensors()
         self._entry = self._net.get_input_details()[0]["index"]
         self._details = {d["name"]: d for d in self._net.get_tensor_details()}
+        if lacking := [name for name, _, _ in maps if name not in self._details]:
+            raise ValueError(f"it has no map {lacking[0]}")
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         large = F.interpolate(x, (224, 224), mode="bilinear", align_corners=False)
         pixels = (large * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-        answers = [np.empty((len(x), side, side, channels), np.float32) for _, side, channels in MAPS]
+        answers = [np.empty((len(x), side, side, channels), np.float32) for _, side, channels in self._maps]
         for j, picture in enumerate(pixels):
             self._net.set_tensor(self._entry, picture[None])
             self._net.invoke()
-            for (name, _, _), out in zip(MAPS, answers, strict=True):
+            for (name, _, _), out in zip(self._maps, answers, strict=True):
                 scale, zero = self._details[name]["quantization"]
                 out[j] = (self._net.get_tensor(self._details[name]["index"])[0].astype(np.float32) - zero) * scale
         return tuple(torch.from_numpy(a) for a in answers)
