@@ -217,7 +217,7 @@ def surveyor() -> Surveyor:
 
 
 def test_distances_are_seen_better_than_reckoned(surveyor: Surveyor, scenes: list[Example]) -> None:
-    """Measured on 192 other scenes: MEASURED."""
+    """Measured on 192 other scenes: .27 against .53; on these .17 against .78 (n = 12)."""
     seen, reckoned = [], []
     for example in scenes:
         taken = camera(example.image)
@@ -228,7 +228,6 @@ def test_distances_are_seen_better_than_reckoned(surveyor: Surveyor, scenes: lis
                     away = float(told.distances(example.image, [region], taken)[0])
                     errors.append(abs((away if np.isfinite(away) else ALOFT) / source["distance_m"] - 1))
     assert len(seen) >= 10
-    print(np.median(seen), np.median(reckoned), len(seen))
     assert np.median(seen) < 0.5
     assert np.median(seen) < 0.9 * np.median(reckoned)
 
@@ -245,7 +244,6 @@ def test_the_land_is_as_far_as_it_is_and_what_is_farther_looks_farther(
         land = true < SKY
         errors.append(np.abs(metres[land] / true[land] - 1))
         order.append(spearmanr(metres.ravel(), true.ravel()).statistic)
-    print(np.median(np.concatenate(errors)), np.median(order), np.min(order))
     assert np.median(np.concatenate(errors)) < 0.3
     assert np.median(order) > 0.9
 
@@ -255,5 +253,4 @@ def test_what_is_seen_in_a_mirror_is_about_as_far(surveyor: Surveyor, scenes: li
         image = example.image
         mirrored = Image(np.ascontiguousarray(np.asarray(image.pixels)[:, ::-1]))
         a, b = (surveyor.see(one, camera(one)) for one in (image, mirrored))
-        print(np.median(np.abs(np.log(a / b[:, ::-1]))))
         assert np.median(np.abs(np.log(a / b[:, ::-1]))) < 0.15
