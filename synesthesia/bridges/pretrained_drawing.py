@@ -55,7 +55,7 @@ class Drawing(nn.Module):
     """The frozen model. `words` is the space of its embeddings of words, `side` the size of its pictures in pixels."""
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel  # ty: ignore[import-not-found]
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
         super().__init__()
@@ -70,7 +70,7 @@ class Drawing(nn.Module):
         self.unet.load_state_dict(tensors["unet"])
         self.vae.load_state_dict(tensors["vae"])
         self.float().eval().requires_grad_(False)
-        self.times = DDIMScheduler.from_config(hub.read_config(folder, SETTINGS[0]), clip_sample=False)
+        self.times: Any = DDIMScheduler.from_config(hub.read_config(folder, SETTINGS[0]), clip_sample=False)
         pad = hub.read_config(folder, SETTINGS[1]).get("pad_token")
         self._ends = (int(config.bos_token_id), int(config.eos_token_id))
         # What follows the sentence: the end again (1.x), or the word "!", which is number 0 (2.x).
@@ -181,15 +181,15 @@ class Drawing(nn.Module):
         drawn = np.stack([drawn_noise(seed, 0, (channels * side, side)) for seed in seeds])
         noise = torch.from_numpy(drawn).to(states).unflatten(1, (channels, side))
         both, x = torch.cat([states, self.empty(len(states))]), noise
-        fixed = here = None
+        fixed = None
         if known is not None:
-            fixed, here = known.latents.permute(0, 3, 1, 2), known.draw[:, None]
+            fixed = (known.draw[:, None], known.latents.permute(0, 3, 1, 2))
         self.times.set_timesteps(steps)
         for t in self.times.timesteps:
             if fixed is not None:
-                x = torch.where(here, x, self.times.add_noise(fixed, noise, t[None]))
+                x = torch.where(fixed[0], x, self.times.add_noise(fixed[1], noise, t[None]))
             led, free = self.unet(x.repeat(2, 1, 1, 1), t, encoder_hidden_states=both).sample.chunk(2)
             x = self.times.step(torch.lerp(free, led, guidance), t, x).prev_sample
         if fixed is not None:
-            x = torch.where(here, x, fixed)
+            x = torch.where(fixed[0], x, fixed[1])
         return x.permute(0, 2, 3, 1)

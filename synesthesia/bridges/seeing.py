@@ -30,6 +30,8 @@ from .hearing import LOUDNESS_DB
 from .picturing import Known, Picturing, PicturingConfig
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from jaxtyping import Float, UInt8
 
 REST_DB = 60.0  # frames so far below the loudest do not count for a sound's level
@@ -202,7 +204,8 @@ class Seeing(nn.Module, Drawer):
         """An untrained model on a locator that is found at `reference`; `sizes` are those of its bridge."""
         codec = codec or PictureConfig()
         spaces = (locator.grounding.shared, locator.ears.dense, codec.space)
-        bridge = PicturingConfig(*spaces, grid=codec.grid, **sizes)
+        told: dict[str, Any] = dict(sizes)
+        bridge = PicturingConfig(*spaces, grid=codec.grid, **told)
         return cls(SeeingConfig(reference, bridge, codec, seconds=seconds), locator)
 
     # --- checkpoints ---

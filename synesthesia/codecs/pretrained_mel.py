@@ -62,7 +62,7 @@ class AudioLdm(NetVoice):
     """The VAE and the vocoder of AudioLDM 2 (Liu et al. 2023) as a voice."""
 
     def __init__(self, folder: Path) -> None:
-        from diffusers import AutoencoderKL  # ty: ignore[import-not-found]
+        from diffusers import AutoencoderKL
         from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
         told = {name: hub.read_config(folder, name) for name in CONFIGS}
