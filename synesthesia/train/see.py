@@ -34,12 +34,14 @@ from ..codecs.pictures import PictureConfig
 from ..encoders.audio import RATE, log_mel
 from ..encoders.vision import to_square
 from ..senses import Image, InputError, Sound
+from ..worlds import birds
+from ..worlds.render import OBJECT
 from .hear import heard, resampled
 from .hear_data import SIDES, Lessons, Pairing, Photos, read
 from .loop import LoopConfig, fit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
 
     from ..bridges.picturing import Picturing
 
@@ -54,6 +56,7 @@ FITTED = 2048  # pictures that the codec's axes are fitted on
 AT_ONCE = 16  # sounds
 STRUCK = ("density", "loss", "size", "wall", "wave_speed", "youngs_modulus")  # what is told of a struck object
 DECADES = 30.0  # the largest by the smallest, above which logarithms are taken
+NOTHING = 224  # of 255: grey around what is cut out
 PLACES = 4  # along a side: how finely it is told where a picture is light and dark
 SHADES = 3  # axes of the codec that are told there
 
@@ -187,11 +190,15 @@ def worn(waves: Float[torch.Tensor, "n samples"], g: torch.Generator) -> Float[t
 
 @dataclass(frozen=True)
 class Sight:
-    """What is to be seen and heard at once, and the numbers behind it by name."""
+    """What is to be seen and heard at once, and the numbers behind it by name.
+
+    `portrait`: what sounds by itself, without what nobody can hear (how a bird turns, what stands around).
+    """
 
     image: Image
     sound: Sound
     numbers: dict[str, float] = field(default_factory=dict)
+    portrait: Image | None = None
 
 
 def sights(example: shards.Example) -> Iterator[Sight]:
@@ -205,13 +212,22 @@ def sights(example: shards.Example) -> Iterator[Sight]:
             raise InputError(f"The sounds of {example.key!r} have different rates.")
         wave[: sound.samples.shape[1]] += sound.mono
     struck = {name: float(str(example.truth[name])) for name in STRUCK if name in example.truth}
-    yield Sight(example.image, Sound(wave[None], rate), struck)
+    mask = example.arrays.get("mask")
+    shown = cut_out(example.image, np.asarray(mask) == OBJECT) if struck and mask is not None else None
+    yield Sight(example.image, Sound(wave[None], rate), struck, shown)
     told, masks = example.truth.get("sources"), example.arrays.get("masks")
     if isinstance(told, list) and masks is not None and len(masks) == len(told):
         for source, mask, sound in zip(told, masks, example.sounds, strict=False):
             if len(box := close(np.asarray(mask))):
                 numbers = {f"{source['kind']}.{name}": float(v) for name, v in source.get("parameters", {}).items()}
-                yield Sight(_cut(example.image, box), sound, numbers)
+                bird = birds.portrait(source["parameters"], SIDE) if source["kind"] == "bird" else None
+                yield Sight(_cut(example.image, box), sound, numbers, bird)
+
+
+def portrayed(found: Iterator[Sight]) -> list[Sight]:
+    """Those with a portrait, where there are any: whoever learns to draw learns more from less that cannot be heard."""
+    every = list(found)
+    return [sight for sight in every if sight.portrait is not None] or every
 
 
 def close(mask: UInt8[np.ndarray, "rows columns"]) -> tuple[float, ...]:
@@ -232,6 +248,21 @@ def close(mask: UInt8[np.ndarray, "rows columns"]) -> tuple[float, ...]:
     )
 
 
+def cut_out(image: Image, where: Bool[np.ndarray, "h w"]) -> Image | None:
+    """What a mask marks, in the middle of a square of nothing else; None where it marks nothing."""
+    rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+    if not len(rows):
+        return None
+    rows, columns = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    seen = np.where(where[..., None], image.pixels, np.uint8(NOTHING))[rows, columns]
+    high, wide = seen.shape[:2]
+    side = round(AROUND * max(high, wide))
+    square = np.full((side, side, 3), NOTHING, np.uint8)
+    top, left = (side - high) // 2, (side - wide) // 2
+    square[top : top + high, left : left + wide] = seen
+    return Image(square)
+
+
 def _cut(image: Image, box: tuple[float, ...]) -> Image:
     x, y, side = box
     top, left = round(y * image.height), round(x * image.width)
@@ -241,11 +272,15 @@ def _cut(image: Image, box: tuple[float, ...]) -> Image:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Pictures in memory, what was heard with each, and the numbers behind it, in spreads; NaN where there is none."""
+    """Pictures in memory, what was heard with each, and the numbers behind it, in spreads; NaN where there is none.
+
+    Those that are `posed` are shown as they are, neither mirrored nor from nearer by.
+    """
 
     pixels: UInt8[torch.Tensor, "n side side 3"]
     heard: Heard
     numbers: Float[torch.Tensor, "n numbers"]
+    posed: Bool[torch.Tensor, " n"]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -257,26 +292,29 @@ def read_moments(folder: Path, locator: Locator, run: SeeRun, path: Path) -> Mom
     Raises InputError for a folder without pictures with sounds.
     """
     if not path.is_file():
-        listener, pixels, numbers = Listener(locator, run), [], []
+        listener, pixels, numbers, posed = Listener(locator, run), [], [], []
         rng = np.random.default_rng([run.seed, 50])
         files = sorted(folder.glob("*.tar"))
         for file in track(files, f"listening to {folder.name}"):
             for example in shards.examples(file):
                 if example.image is shards.UNSEEN or not example.sounds:
                     continue
-                for sight in sights(example):
+                for sight in portrayed(sights(example)):
                     wave = _stretch(sight.sound, listener.samples, rng)
                     if wave is not None:
-                        pixels.append((to_square([sight.image], SIDE)[0] * 255).round().byte().permute(1, 2, 0))
+                        shown = sight.portrait or sight.image
+                        pixels.append((to_square([shown], SIDE)[0] * 255).round().byte().permute(1, 2, 0))
+                        posed.append(sight.portrait is not None)
                         numbers.append(sight.numbers)
                         listener.push(wave)
         if not pixels:
             raise InputError(f"{folder} holds no pictures with sounds; make some with `synesthesia world`.")
         kept = listener.heard()
-        told = {"pixels": torch.stack(pixels), "numbers": in_spreads(numbers)}
+        told = {"pixels": torch.stack(pixels), "numbers": in_spreads(numbers), "posed": torch.tensor(posed)}
         _keep(path, told | kept.tensors())
     found = load_file(path)
-    return Moments(found.pop("pixels"), numbers=found.pop("numbers"), heard=Heard(**found))
+    own = {name: found.pop(name) for name in ("pixels", "numbers", "posed")}
+    return Moments(heard=Heard(**found), **own)
 
 
 def in_spreads(numbers: Sequence[dict[str, float]]) -> Float[torch.Tensor, "n names"]:
@@ -314,13 +352,16 @@ def _keep(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def views(
-    pixels: UInt8[torch.Tensor, "n side side 3"], g: torch.Generator, size: int
+    pixels: UInt8[torch.Tensor, "n side side 3"], g: torch.Generator, size: int, posed: Bool[torch.Tensor, " n"]
 ) -> Float[torch.Tensor, "n 3 size size"]:
-    """Pictures as they might have been: most of the area, half of them mirrored, in their own colours."""
-    n = len(pixels)
-    zoom = (LEAST_AREA + (1 - LEAST_AREA) * torch.rand(n, 1, generator=g)).sqrt()
+    """Pictures as they might have been: most of the area, half of them mirrored, in their own colours.
+
+    Those that are posed are shown as they are.
+    """
+    n, free = len(pixels), ~posed[:, None]
+    zoom = (1 - (1 - LEAST_AREA) * torch.rand(n, 1, generator=g) * free).sqrt()
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, :1] = zoom * torch.where(torch.rand(n, 1, generator=g) < 0.5, -1.0, 1.0)
+    theta[:, 0, :1] = zoom * torch.where((torch.rand(n, 1, generator=g) < 0.5) & free, -1.0, 1.0)
     theta[:, 1, 1:2] = zoom
     theta[:, :, 2] = (2 * torch.rand(n, 2, generator=g) - 1) * (1 - zoom)
     x = pixels.permute(0, 3, 1, 2).float() / 255
@@ -353,6 +394,7 @@ class Pairs:
         photos: list[Photos] = [photos for photos in lessons.photos if len(photos)]
         self._pairings = [Pairing(lessons.sounds, some) for some in photos]
         self._pixels = [some.pixels for some in (*photos, *moments)]
+        self._posed = [torch.zeros(len(some), dtype=torch.bool) for some in photos] + [one.posed for one in moments]
         self._heard = _recordings(lessons, locator, run, None if out is None else out / "recordings.safetensors")
         self._with = [one.heard for one in moments]
         self._looks = _looks(self._pixels, locator, None if out is None else out / "looks.safetensors")
@@ -373,7 +415,7 @@ class Pairs:
         of, out = rng.choice(len(self._shares), n, p=self._shares), []
         for k in np.unique(of):
             some = torch.from_numpy(rng.integers(len(self._pixels[k]), size=int((of == k).sum())))
-            out.append(views(self._pixels[k][some], g, self._run.codec.side))
+            out.append(views(self._pixels[k][some], g, self._run.codec.side, self._posed[k][some]))
         return torch.cat(out)
 
     def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Lesson:
@@ -391,7 +433,7 @@ class Pairs:
             else:
                 rows = at = torch.from_numpy(rng.integers(len(self._pixels[k]), size=count))
                 kept, numbers = self._with[k - first], self._numbers[k - first][rows]
-            pictures = views(self._pixels[k][rows], g, self._run.codec.side)
+            pictures = views(self._pixels[k][rows], g, self._run.codec.side, self._posed[k][rows])
             parts.append(Lesson(pictures, kept[at], self._looks[k][rows].float(), numbers))
         return Lesson(
             torch.cat([part.pictures for part in parts]),

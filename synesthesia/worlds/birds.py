@@ -9,6 +9,7 @@ scenes reads birds.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,6 +118,17 @@ def plan(rng: Rng, looks: list[dict[str, float]], photo: Image | None = None) ->
     light = str(rng.choice(bird_places.LIGHTS, p=[0.45, 0.3, 0.18, 0.07]))
     focus = float(np.exp(rng.uniform(math.log(0.003), math.log(0.02 if ground else 0.04))))
     return bird_places.Plan(int(rng.integers(2**31)), light, place, birds, focus, bool(rng.random() < 0.5), photo)
+
+
+def portrait(look: Mapping[str, float], side: int) -> Image:
+    """A bird that looks like this (`bird_laws.traits`) as a field guide shows it: always in one pose, place and light.
+
+    Larger birds are larger in the picture, though less so than they are.
+    """
+    pose = Pose(rise=30.0, head=6.0, yaw=0.0, pitch=3.0, gape=0.0, tail=-2.0, seed=7)
+    size = float(np.clip(0.36 * (look["length_m"] / 0.18) ** 0.4, 0.24, SIZE[1]))
+    bird = bird_places.Bird(dict(look), pose, size, 0.5, 0.72, "branch", 0.0)
+    return bird_places.draw(bird_places.Plan(5, "cloudy", "sky", (bird,), 0.03), side)[0]
 
 
 # --- examples --------------------------------------------------------------------------------------------------------
