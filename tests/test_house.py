@@ -204,9 +204,9 @@ def test_the_snippet_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     media.write_image("photo.jpg", photo)
     media.write_image("beach.jpg", photo)
-    synesthesia.Sound(np.random.default_rng(0).normal(0, 0.1, (1, 16_000)).astype(np.float32), 16_000).save(
-        "crackle.wav"
-    )
+    noise = synesthesia.Sound(np.random.default_rng(0).normal(0, 0.1, (1, 16_000)).astype(np.float32), 16_000)
+    for name in ("crackle.wav", "waves.wav"):
+        noise.save(name)
     for name in ("README.md", "README.zh-CN.md"):
         snippet = (ROOT / name).read_text().split("```python\n")[1].split("```")[0]
         exec(compile(snippet, name, "exec"), {})

@@ -26,7 +26,20 @@ from synesthesia.evaluate import see as protocols
 from synesthesia.senses import Image, InputError, Region, Sound
 from synesthesia.shards import Example, examples
 from synesthesia.spaces import Space, SpaceError
-from synesthesia.train.see import SeeRun, close, in_spreads, read_moments, sights, train, views, worn
+from synesthesia.train.see import (
+    NOTHING,
+    SeeRun,
+    close,
+    cut_out,
+    in_spreads,
+    portrayed,
+    read_moments,
+    sights,
+    train,
+    views,
+    worn,
+)  # fmt: skip
+from synesthesia.worlds import birds
 from synesthesia.worlds.scenes import generate
 
 RATE = 32_000
@@ -376,8 +389,45 @@ def test_sounds_are_worn_in_half_of_the_cases() -> None:
 
 def test_views_keep_colours() -> None:
     pixels = torch.full((3, 40, 40, 3), 77, dtype=torch.uint8)
-    seen = views(pixels, torch.Generator().manual_seed(0), 24)
+    seen = views(pixels, torch.Generator().manual_seed(0), 24, torch.zeros(3, dtype=torch.bool))
     torch.testing.assert_close(seen, torch.full((3, 3, 24, 24), 77 / 255), atol=1e-4, rtol=0)
+
+
+def test_what_is_posed_is_shown_as_it_is() -> None:
+    pixels = torch.randint(256, (2, 24, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels[1] = pixels[0]
+    seen = views(pixels, torch.Generator().manual_seed(0), 24, torch.tensor([True, False]))
+    as_it_is = pixels[0].permute(2, 0, 1) / 255
+    torch.testing.assert_close(seen[0], as_it_is, atol=1e-4, rtol=0)
+    assert (seen[1] - as_it_is).abs().mean() > 0.05
+
+
+def test_a_portrait_is_of_what_sounds_and_of_nothing_else() -> None:
+    picture = np.random.default_rng(0).integers(0, 200, (40, 60, 3)).astype(np.uint8)
+    where = np.zeros((40, 60), bool)
+    where[10:20, 30:50] = True
+    shown = cut_out(Image(picture), where)
+    assert shown is not None
+    assert shown.pixels.shape == (25, 25, 3)  # a quarter larger than the longer side
+    inside = (shown.pixels != NOTHING).any(-1)
+    assert inside.sum() == 200
+    np.testing.assert_array_equal(shown.pixels[inside], picture[where])
+    assert cut_out(Image(picture), np.zeros((40, 60), bool)) is None
+
+
+def test_birds_that_look_alike_have_one_portrait(tmp_path: Path) -> None:
+    (shard,) = birds.generate(1, 0, tmp_path, workers=1, side=64, seconds=1.0, progress=False)
+    (only,) = examples(shard)
+    told = only.truth["sources"]
+    assert isinstance(told, list)
+    assert [sight.portrait is None for sight in sights(only)] == [True] + [False] * len(told)
+    assert len(portrayed(sights(only))) == len(told)
+    look = told[0]["parameters"]
+    again = birds.portrait(look, 48)
+    np.testing.assert_array_equal(birds.portrait(look, 48).pixels, again.pixels)
+    other = birds.portrait(look | {"cap_l": 1 - look["cap_l"]}, 48)
+    changed = np.abs(np.asarray(again.pixels, int) - other.pixels).max(-1) > 8
+    assert 0 < changed.mean() < 0.2  # its cap and nothing else
 
 
 @pytest.fixture(scope="module")

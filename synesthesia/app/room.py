@@ -253,8 +253,9 @@ class Room:
         system = self._systems["quick" if tool.name in QUICK else "long"]
         began = time.monotonic()
         files: dict[str, Sound | Image] = {}
-        for name in (p.name for p in tool.parameters if p.kind == "scene"):
-            # A photo that was put in metres already is not heard again.
+        # A photo that was put in metres already is not heard again.
+        walked = ("scene", "photo or sound") if arguments.get("listener") is not None else ("scene",)
+        for name in (p.name for p in tool.parameters if p.kind in walked and isinstance(arguments[p.name], Image)):
             arguments = {**arguments, name: self._staged({"photo": request[name], "seed": arguments.get("seed", 0)})[1]}
         blocks = self._blocks(tool, arguments)
         if blocks is not None:

@@ -132,7 +132,7 @@ def _tool(name: str, verb: Callable[..., Any]) -> Tool:
 def _kind(annotation: str, hint: Any) -> tuple[Kind | None, tuple[str, ...]]:
     words = re.findall(r"\w+", annotation)
     named = {_KINDS[word] for word in words if word in _KINDS}
-    if named == {"photo", "sound"}:
+    if {"photo", "sound"} <= named:
         return "photo or sound", ()
     if named == {"place"}:
         return ("places" if "Sequence" in words else "place"), ()
