@@ -352,13 +352,17 @@ def _keep(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def views(
-    pixels: UInt8[torch.Tensor, "n side side 3"], g: torch.Generator, size: int, posed: Bool[torch.Tensor, " n"]
+    pixels: UInt8[torch.Tensor, "n side side 3"],
+    g: torch.Generator,
+    size: int,
+    posed: Bool[torch.Tensor, " n"] | None = None,
 ) -> Float[torch.Tensor, "n 3 size size"]:
     """Pictures as they might have been: most of the area, half of them mirrored, in their own colours.
 
     Those that are posed are shown as they are.
     """
-    n, free = len(pixels), ~posed[:, None]
+    n = len(pixels)
+    free = torch.ones(n, 1, dtype=torch.bool) if posed is None else ~posed[:, None]
     zoom = (1 - (1 - LEAST_AREA) * torch.rand(n, 1, generator=g) * free).sqrt()
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, :1] = zoom * torch.where((torch.rand(n, 1, generator=g) < 0.5) & free, -1.0, 1.0)
