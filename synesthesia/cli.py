@@ -538,6 +538,7 @@ def app(
     host: str = "127.0.0.1",
     port: int = 7860,
     share: bool = False,
+    public: bool = False,
     model: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     yes: bool = False,
 ) -> int:
@@ -549,6 +550,7 @@ def app(
         host: The address to listen at; 0.0.0.0 answers everybody who can reach this machine.
         port: The port; where it is taken, the next free one.
         share: Also give the page a public address, through a tunnel of Gradio's. Everybody who has it can use the app.
+        public: Answer under any name and in a frame of any page, as behind a proxy or on the stage of a model hub.
         model: Another model of a verb: verb=folder or verb=hf:user/repo@commit. May be given more than once.
         yes: Agree to downloads without being asked.
     """
@@ -557,7 +559,7 @@ def app(
     models = dict(text.partition("=")[::2] for text in model)
     if "" in models.values():
         raise InputError("A model is verb=folder or verb=hf:user/repo@commit, such as hear=runs/mine.")
-    serve.start(lambda: verbs.load(yes=yes, **models), host, port, share)
+    serve.start(lambda: verbs.load(yes=yes, **models), host, port, share, public)
     return 0
 
 
@@ -1053,6 +1055,33 @@ def bench_walk(blocks: int = 2000, json: bool = False) -> int:
     return 0
 
 
+def bench_app(users: int = 8, actions: int = 200, port: int = 27_860, json: bool = False) -> int:
+    """How the app bears its users here, with the machine's name; exit code 1 if any action is lost.
+
+    Args:
+        users: How many there are at once.
+        actions: What each of them does, one after the other.
+        port: Where the app is served meanwhile.
+        json: Print JSON.
+    """
+    from .doctor import machine
+    from .evaluate import bench as room
+    from .evaluate import load
+
+    found = load.app(users, actions, port)
+    rest = {name: value for name, value in vars(found).items() if name != "timings"}
+    if json:
+        print(json_format.dumps({**room.record(found.timings, machine()), **rest}, indent=2))
+    else:
+        print(room.table(found.timings, machine()))
+        print(f"{found.users} users did {found.done} things, {found.lost} were lost {found.complaint}".rstrip())
+        if found.memory_mb is not None and found.growth is not None:
+            print(
+                f"memory {found.memory_mb:.0f} MB; it grew by {100 * found.growth:.1f} % over the second half (floor 5)"
+            )
+    return 1 if found.lost else 0
+
+
 def train_knock(
     world: Path,
     validation: Path,
@@ -1292,7 +1321,7 @@ COMMANDS: dict[str, Any] = {
         "walk": evaluate_walk,
         "words": evaluate_words,
     },
-    "bench": {"hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
+    "bench": {"app": bench_app, "hear": bench_hear, "knock": bench_knock, "walk": bench_walk},
     "doctor": doctor,
 }
 

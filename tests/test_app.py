@@ -9,7 +9,6 @@ import io
 import json
 import math
 import re
-import shutil
 import socket
 import struct
 import threading
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Seen, chromium, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +34,8 @@ from synesthesia.senses import Image, InputError, Sound
 # Gradio and Playwright leave event loops to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-OUT = Path(__file__).parents[1] / "out"
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "out"
 BOWL = (0.136, 0.516)
 
 
@@ -454,6 +455,31 @@ def test_everywhere_is_by_number_and_not_by_any_name() -> None:
         assert door._refused(scope, {"host": host}) is not None
 
 
+def test_on_a_public_stage_any_name_will_do_but_no_other_page() -> None:
+    import asyncio
+
+    from synesthesia.app.guard import Guard
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    def answered(**headers: str) -> dict[str, Any]:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        told = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": told}
+        asyncio.run(Guard(inside, None)(scope, None, send))  # ty: ignore[invalid-argument-type]
+        return sent[0]
+
+    first = answered(host="somebody-synesthesia.example", origin="https://somebody-synesthesia.example")
+    assert first["status"] == 200
+    assert b"frame-ancestors *" in dict(first["headers"])[b"content-security-policy"]
+    assert answered(host="somebody-synesthesia.example", origin="https://evil.example")["status"] == 403
+
+
 BODIES = {
     "nothing": b"", "no json": b"\xff\xfe{", "a list": b"[1, 2]",
     "deep": b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -541,6 +567,57 @@ def test_the_next_free_port_is_taken() -> None:
         assert free_port("127.0.0.1", port) > port
 
 
+# --- what goes with it -----------------------------------------------------------------------------------------------
+
+
+def test_what_stands_on_a_public_stage_is_this_app() -> None:
+    """The container starts a command that there is, at the port that the stage is told."""
+    from synesthesia import cli
+
+    docker, told = ((ROOT / "stage" / name).read_text() for name in ("Dockerfile", "README.md"))
+    (command,) = re.findall(r"^CMD (.*)$", docker, re.MULTILINE)
+    words = json.loads(command)
+    assert words[:2] == ["synesthesia", "app"]
+    port = words[words.index("--port") + 1]
+    assert f"app_port: {port}" in told
+    assert f"EXPOSE {port}" in docker
+    assert "--public" in words
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words[1:], "--help"])
+    assert ended.value.code == 0
+
+
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cells = json.loads((ROOT / "docs" / "synesthesia.ipynb").read_text())["cells"]
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not text.startswith("%"):
+            exec(compile(text.replace("seconds=4.0", "seconds=0.5"), cell["id"], "exec"), scope)
+        assert not cell.get("outputs")
+    assert scope["scene"].mix.seconds == pytest.approx(0.5, abs=0.01)
+    assert 0 <= scope["found"].confidence <= 1
+
+
+def test_a_load_is_borne(capsys: pytest.CaptureFixture[str]) -> None:
+    from synesthesia import cli
+
+    assert cli.main(["bench", "app", "--users", "3", "--actions", "6", "--port", "27960", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["done"], told["lost"]) == (18, 0)
+    assert len(told["rows"]) == 4
+    assert all(row["median_ms"] > 0 for row in told["rows"])
+
+
+def test_growth_is_of_the_last_by_the_first() -> None:
+    from synesthesia.evaluate.load import _growth
+
+    assert _growth([100.0] * 10) == 0
+    assert _growth([100.0] * 8 + [110.0] * 2) == pytest.approx(0.1)
+    assert _growth([]) is None
+
+
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 
@@ -558,15 +635,8 @@ def test_both_languages_say_everything() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with api.sync_playwright() as play:
-        flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
-        made = play.chromium.launch(executable_path=chromium, args=flags)
+    with chromium() as made:
         yield made
-        made.close()
 
 
 class Visit:
@@ -574,18 +644,17 @@ class Visit:
 
     def __init__(self, browser: Any, app: Any, **options: Any) -> None:
         self.page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, "locale": "en", **options})
-        self.wrong: list[str] = []
-        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", self._asked)
+        self.seen = Seen()
+        self.seen.watch(self.page)
         self.address = app.local_url
         self.page.goto(self.address)
         self.page.wait_for_selector("html[data-ready=yes]", timeout=60_000)
         self.page.evaluate("document.addEventListener('struck', e => window.lastStruck = e.detail)")
 
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
-            self.wrong.append(f"asked {request.url}")
+    def end(self) -> None:
+        self.page.close()
+        assert self.seen.errors == []
+        assert self.seen.abroad(self.address) == []
 
     def open(self, demo: str) -> None:
         self.page.click(f"[data-demo={demo}]")
@@ -598,7 +667,7 @@ class Visit:
 
     def struck(self, since: Any = None) -> np.ndarray:
         """The samples that the page got to hear, once they are new."""
-        self.page.wait_for_function("window.lastStruck && window.lastStruck.samples.length > 0", timeout=60_000)
+        until(self.page, "window.lastStruck && window.lastStruck.samples.length > 0", 60)
         told = self.page.evaluate(
             "(() => { const s = Array.from(window.lastStruck.samples); window.lastStruck = null; return s; })()"
         )
@@ -619,8 +688,7 @@ class Visit:
 def visit(browser: Any, app: Any) -> Iterator[Visit]:
     made = Visit(browser, app)
     yield made
-    made.page.close()
-    assert made.wrong == []
+    made.end()
 
 
 def pitch(samples: np.ndarray, rate: float = 48_000) -> float:
@@ -664,7 +732,7 @@ def test_knock_with_force_and_sliders(visit: Visit) -> None:
         visit.page.mouse.down()
         visit.page.mouse.move(x, y + pull, steps=3)
         visit.page.mouse.up()
-        visit.page.wait_for_function("window.lastStruck")
+        until(visit.page, "window.lastStruck")
         forces.append(math.hypot(*visit.page.evaluate("window.lastStruck.settings.force")))
         visit.struck()
     assert forces[1] > 2 * forces[0]
@@ -694,7 +762,7 @@ def test_upload_hover_click_and_box(visit: Visit, app: Any, tmp_path: Path) -> N
     sure = []
     for x, y in ((0.4, 0.85), (0.1, 0.05)):  # the fire, and the sky
         visit.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
-        visit.page.wait_for_function("synesthesia.root.dataset.hover")
+        until(visit.page, "synesthesia.root.dataset.hover")
         sure.append(int(visit.page.evaluate("synesthesia.root.dataset.hover")))
     assert sure[0] > sure[1]
     visit.shot("hover")
@@ -702,7 +770,7 @@ def test_upload_hover_click_and_box(visit: Visit, app: Any, tmp_path: Path) -> N
     visit.page.evaluate("synesthesia.root.addEventListener('heard', e => (window.lastHeard = e.detail))")
     visit.page.evaluate("synesthesia.find('set-hear-seconds').value = '2'")
     visit.touch(0.4, 0.85)
-    visit.page.wait_for_function("window.lastHeard", timeout=60_000)
+    until(visit.page, "window.lastHeard", 60)
     length, level = visit.page.evaluate("[lastHeard.samples.length, Math.max(...lastHeard.samples)]")
     assert length == pytest.approx(2 * 48_000, abs=500)
     assert 0.001 < level <= 1.0
@@ -715,7 +783,7 @@ def test_upload_hover_click_and_box(visit: Visit, app: Any, tmp_path: Path) -> N
     visit.page.mouse.down()
     visit.page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.95 * box["height"], steps=4)
     visit.page.mouse.up()
-    visit.page.wait_for_function("window.lastHeard", timeout=60_000)
+    until(visit.page, "window.lastHeard", 60)
     visit.shot("heard")
 
 
@@ -767,8 +835,7 @@ def test_chinese_dark_and_a_phone(browser: Any, app: Any) -> None:
     visit.struck()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
     visit.shot("phone")
-    visit.page.close()
-    assert visit.wrong == []
+    visit.end()
 
 
 def test_with_the_keyboard_alone(visit: Visit) -> None:
@@ -816,4 +883,4 @@ def test_a_link_repeats_a_knock(browser: Any, app: Any, visit: Visit) -> None:
     sounds = [page.evaluate("Array.from(synesthesia.struck.samples)") for page in (visit.page, other.page)]
     np.testing.assert_allclose(sounds[0], sounds[1], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(sounds[0], first, rtol=1e-6, atol=1e-9)
-    other.page.close()
+    other.end()

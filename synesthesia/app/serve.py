@@ -164,7 +164,13 @@ def free_port(host: str, first: int) -> int:
 
 
 def start(
-    load: Callable[[], verbs.System], host: str = "127.0.0.1", port: int = PORT, share: bool = False, wait: bool = True
+    load: Callable[[], verbs.System],
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    share: bool = False,
+    public: bool = False,
+    *,
+    wait: bool = True,
 ) -> tuple[Any, Room]:
     """Serve the app until it is stopped; with `wait` False come back at once, with the blocks (`close` them) and room.
 
@@ -183,8 +189,8 @@ def start(
     found = free_port(host, port)
     room = Room(load)
     blocks = build(room)
-    # Behind a tunnel nobody knows the names; the app's own page is still the only one that may use it.
-    hosts = None if share else guard.names(host, {socket.gethostname(), socket.getfqdn()})
+    # Behind a tunnel or a proxy nobody knows the names; the app's own page is still the only one that may use it.
+    hosts = None if share or public else guard.names(host, {socket.gethostname(), socket.getfqdn()})
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
     blocks.launch(
         server_name=host, server_port=found, share=share, prevent_thread_lock=True, quiet=True, ssr_mode=False,
