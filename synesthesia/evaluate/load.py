@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,7 @@ def _place(k: int) -> list[float]:
 
 
 @contextmanager
-def served(port: int) -> Iterator[tuple[str, int]]:
+def served(port: int) -> Generator[tuple[str, int]]:
     """The app at its address, by its process. Raises InputError where it does not start."""
     process = subprocess.Popen(
         [sys.executable, "-m", "synesthesia.cli", "app", "--port", str(port)],
