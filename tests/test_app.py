@@ -129,6 +129,11 @@ def test_masks_are_read_row_by_row() -> None:
     assert arguments["mask"].mask.tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
+def test_what_has_names_is_told_by_them() -> None:
+    near = verbs.Nearest("a fire", 0.5)
+    assert tools.told([near]) == [{"phrase": "a fire", "score": 0.5, "bearing": None, "metres": None, "level_db": None}]
+
+
 def test_a_sound_is_told_as_it_is() -> None:
     sound = Sound(3 * np.sin(np.arange(800) / 9), 8000)  # beyond full scale
     told = tools.told(sound)
@@ -821,6 +826,82 @@ def test_locate_lights_the_picture(visit: Visit, tmp_path: Path) -> None:
     visit.page.wait_for_selector("#located:not([hidden])", timeout=60_000)
     assert "% sure that the picture shows it" in visit.page.inner_text("#located")
     visit.shot("locate")
+
+    # The same sound, drawn: four pictures, others when asked again, and one where the brush painted into the photo.
+    drawn = "Array.from(document.querySelectorAll('#drawn img'), i => [i.dataset.seed, i.src, i.naturalWidth])"
+    visit.page.click("#draw")
+    until(visit.page, f"{drawn}.length === 4 && {drawn}.every(i => i[2] > 0)", 60)
+    first = visit.page.evaluate(drawn)
+    assert [seed for seed, *_ in first] == ["0", "1", "2", "3"]
+    assert len({picture for _, picture, _ in first}) == 4
+    assert "seeds from 0" in visit.page.inner_text("#drawn-told")
+    visit.page.click("#draw")
+    until(visit.page, f"{drawn}[0][0] === '4'", 60)
+    paint(visit, 0.3, 0.7, 0.5)
+    visit.page.click("#draw")
+    until(visit.page, f"{drawn}.length === 1 && {drawn}[0][2] > 128", 60)
+    visit.shot("see")
+
+
+def paint(visit: Visit, x0: float, x1: float, y: float) -> None:
+    """A stroke of the brush from left to right."""
+    visit.page.click("#tools-mask")
+    visit.page.locator("#picture canvas").scroll_into_view_if_needed()
+    box = visit.page.locator("#picture canvas").bounding_box()
+    visit.page.mouse.move(box["x"] + x0 * box["width"], box["y"] + y * box["height"])
+    visit.page.mouse.down()
+    visit.page.mouse.move(box["x"] + x1 * box["width"], box["y"] + y * box["height"], steps=6)
+    visit.page.mouse.up()
+
+
+def test_what_is_painted_is_heard_and_said(visit: Visit) -> None:
+    visit.open("beach")
+    visit.page.evaluate("synesthesia.root.addEventListener('heard', e => (window.lastHeard = e.detail))")
+    visit.page.evaluate("synesthesia.find('set-hear-seconds').value = '1'")
+    paint(visit, 0.35, 0.5, 0.85)
+    visit.page.click("#listen-mask")
+    until(visit.page, "window.lastHeard", 60)
+    assert visit.page.evaluate("lastHeard.samples.length") == pytest.approx(48_000, abs=500)
+    assert visit.page.evaluate("location.hash") == ""  # no address holds a mask
+
+    visit.page.click("#tool-describe summary")
+    visit.page.click("#tool-describe .strong")
+    until(visit.page, "document.querySelectorAll('#tool-describe .results li').length >= 5", 60)
+    assert re.search(r"fire \(0\.\d\d\)", visit.page.inner_text("#tool-describe output"))
+
+
+def test_a_path_is_walked_again_and_downloaded(visit: Visit, tmp_path: Path) -> None:
+    visit.open("beach")
+    visit.page.click("#hear-all")
+    visit.page.wait_for_selector("[data-staged]", timeout=120_000)
+    visit.page.click("#record")
+    for step in range(5):
+        visit.page.evaluate(
+            f"synesthesia.plan.setListener({{x: {-0.4 * step}, y: 0, z: {-0.5 * step}, yaw: {9 * step}}})"
+        )
+        visit.page.wait_for_timeout(300)
+    visit.page.click("#record")
+    with visit.page.expect_download(timeout=120_000) as download:
+        visit.page.click("#render")
+    download.value.save_as(tmp_path / "walk.wav")
+    walked = media.read_sound(tmp_path / "walk.wav")
+    assert walked.samples.shape[0] == 2
+    assert 1.0 <= walked.seconds <= 4.0
+    assert np.abs(walked.samples).max() > 1e-4
+
+
+def test_long_work_is_cancelled(visit: Visit) -> None:
+    visit.open("beach")
+    visit.page.evaluate("synesthesia.find('set-hear-seconds').value = '60'")
+    visit.touch(0.4, 0.85)
+    until(visit.page, "!document.querySelector('#busy').hidden && document.querySelector('#progress').value > 0", 60)
+    visit.page.click("#cancel")
+    until(visit.page, "document.querySelector('#busy').hidden", 20)
+    assert visit.page.evaluate("document.querySelector('#problem').hidden")
+    visit.page.evaluate("synesthesia.find('set-hear-seconds').value = '1'")
+    visit.page.evaluate("synesthesia.root.addEventListener('heard', e => (window.lastHeard = e.detail))")
+    visit.touch(0.4, 0.85)  # and the next is served
+    until(visit.page, "window.lastHeard", 60)
 
 
 def test_chinese_dark_and_a_phone(browser: Any, app: Any) -> None:

@@ -289,6 +289,8 @@ def told(result: Any) -> Any:
         fields = {f.name: told(getattr(result, f.name)) for f in dataclasses.fields(result)}
         shown = {name: told(getattr(result, name)) for name in ("at", "mix") if hasattr(type(result), name)}
         return {name: value for name, value in (fields | shown).items() if name != "image"}
+    if isinstance(result, tuple) and hasattr(type(result), "_fields"):
+        return {name: told(value) for name, value in zip(type(result)._fields, result, strict=True)}
     if isinstance(result, (list, tuple)):
         return [told(one) for one in result]
     if isinstance(result, Mapping):

@@ -11,14 +11,16 @@ import { Problem, Server } from "./server.js";
 import { Stems, partColour } from "./stems.js";
 import { Stream, joined, samplesOf } from "./stream.js";
 import { Struck } from "./struck.js";
-import { Texts } from "./texts.js";
+import { TEXTS, Texts } from "./texts.js";
 
 /** @typedef {import("./picture.js").Grid} Grid */
 /** @typedef {import("./forms.js").Tool} Tool */
 /** @typedef {{photo: string, sha256: string, demo: string | null}} Opened */
 /** @typedef {{verb: string, settings: Record<string, any>, whole?: boolean}} Done whole: a link repeats it */
 
-const MADE_BY_HAND = ["knock", "hear", "locate", "walk"];
+const MADE_BY_HAND = ["knock", "hear", "locate", "see", "walk"];
+const LINKED = ["knock", "hear", "walk"]; // whose settings an address can hold; others need a sound
+const DRAWN = 4; // pictures of a sound at a time
 const KNOCKS_KEPT = 12;
 const SNAPSHOT = 1600; // pixels of the longer side of a photo that is taken here
 const HEAR_S = 6; // of a place that is touched, where nothing else was set
@@ -106,6 +108,9 @@ class App {
   #made = [];
   /** @type {Grid | null} what was located */
   #found = null;
+  /** @type {Blob | null} the sound that was looked for last */
+  #sound = null;
+  #drawings = 0; // of that sound
 
   /**
    * @param {HTMLElement} root
@@ -193,6 +198,7 @@ class App {
     this.struck.clear();
     this.stems.root.replaceChildren();
     for (const id of ["heard", "stems-told", "walk-body", "play", "located", "forget-heat"]) this.find(id).hidden = true;
+    this.#draws(null);
     for (const id of ["heard-none", "stems-none", "walk-help", "hear-all"]) this.find(id).hidden = false;
     this.find("tools-list").querySelectorAll("output").forEach((told) => told.replaceChildren());
     this.find("kept").textContent = "";
@@ -441,6 +447,7 @@ class App {
   /** @param {Blob} file */
   async locate(file) {
     if (!this.photo || this.tooLarge(file, this.limits?.sound_bytes ?? Infinity)) return;
+    this.#draws(file);
     await this.busy("locating", async (tell) => {
       const { photo } = /** @type {Opened} */ (this.photo);
       const sound = await base64Of(file);
@@ -462,6 +469,47 @@ class App {
   #tellLocated() {
     const line = this.find("located");
     if (!line.hidden) line.textContent = this.texts.say("located", JSON.parse(line.dataset.values ?? "{}"));
+  }
+
+  // --- seeing ---
+
+  /** A sound to draw; the pictures of the last go with it. @param {Blob | null} sound */
+  #draws(sound) {
+    this.#sound = sound;
+    this.#drawings = 0;
+    this.field("draw").disabled = sound === null;
+    for (const id of ["drawn", "drawn-told"]) this.find(id).hidden = true;
+  }
+
+  /** Draws the sound: by itself, or into the photo where the brush painted. Asked again, other pictures. */
+  async draw() {
+    const sound = this.#sound;
+    if (!sound) return;
+    await this.busy("drawing", async (tell) => {
+      const set = this.#forms.get("see")?.values() ?? {};
+      const mask = this.picture.mask();
+      const variations = mask ? 1 : DRAWN;
+      const seed = (set.seed ?? 0) + variations * this.#drawings++;
+      const where = mask ? { photo: this.photo?.photo, mask: maskAsked(mask) } : {};
+      for await (const told of this.server.work("see", { ...set, ...where, seed, variations, sound: await base64Of(sound) }, tell)) {
+        if (this.#sound !== sound) return;
+        const line = this.find("drawn-told");
+        line.dataset.values = JSON.stringify({ seconds: told.seconds.toFixed(1), start: told.start.toFixed(1), of: told.of.toFixed(1), seed });
+        line.hidden = false;
+        this.find("drawn").hidden = false;
+        this.find("drawn").replaceChildren(...told.pictures.map((/** @type {{picture: string}} */ { picture }, /** @type {number} */ k) =>
+          made("img", { src: picture, "data-seed": String(seed + k) })));
+        this.#tellDrawn();
+        this.done("see", { seed, variations });
+      }
+    });
+  }
+
+  #tellDrawn() {
+    const line = this.find("drawn-told");
+    if (line.hidden) return;
+    line.textContent = this.texts.say("drawnTold", JSON.parse(line.dataset.values ?? "{}"));
+    for (const one of this.find("drawn").querySelectorAll("img")) one.alt = this.texts.say("drawnOne", { seed: one.dataset.seed ?? "" });
   }
 
   /** Begins a recording, or ends it and looks for it. */
@@ -529,7 +577,9 @@ class App {
     const sound = tool.parameters.find(({ kind }) => kind === "sound" || kind === "photo or sound");
     const photo = tool.parameters.find(({ kind }) => kind === "photo" || kind === "photo or sound");
     const file = made("input", { type: "file", accept: "audio/*,.wav,.flac,.ogg,.mp3", "data-label": "chooseSound" });
-    const section = made("details", { class: "settings", id: `tool-${tool.name}` }, made("summary", {}, tool.name),
+    const title = `tool_${tool.name}`; // a verb that has just joined has no text yet
+    const section = made("details", { class: "settings", id: `tool-${tool.name}` },
+      made("summary", title in TEXTS.en ? { "data-text": title } : {}, tool.name),
       made("p", { class: "help" }, tool.about), ...(sound ? [file] : []), form, made("div", { class: "row" }, run), told);
     this.find("tools-list").append(section);
     this.#forms.set(tool.name, new Form(form, tool));
@@ -560,7 +610,7 @@ class App {
    * @param {Record<string, any>} settings
    */
   done(verb, settings) {
-    const whole = verb !== "locate" && !("mask" in settings) && MADE_BY_HAND.includes(verb);
+    const whole = !("mask" in settings) && LINKED.includes(verb);
     this.#done = { verb, settings, whole };
     this.#tellDone();
     history.replaceState(null, "", whole ? this.link() : location.pathname);
@@ -805,6 +855,7 @@ class App {
       this.find("forget-heat").hidden = true;
       this.find("located").hidden = true;
     });
+    on("draw", () => this.draw());
     on("link", () => this.copyLink());
     on("download", () => this.download());
     on("language", () => this.texts.toggle());
@@ -891,6 +942,7 @@ class App {
     this.#choices();
     this.#tellDone();
     this.#tellLocated();
+    this.#tellDrawn();
     this.#showHeard();
     for (const button of this.find("demos").querySelectorAll("button")) {
       button.setAttribute("aria-label", texts.say("demo", { name: button.dataset.demo?.replaceAll("_", " ") ?? "" }));
@@ -913,7 +965,9 @@ function shownResult(told) {
   if (typeof told.picture === "string") return made("img", { src: told.picture, alt: "" });
   if (typeof told.audio === "string") return made("audio", { controls: "", src: `data:audio/wav;base64,${told.audio}` });
   if (typeof told.values === "string") return document.createTextNode(`${told.rows} × ${told.columns}`);
-  const rows = Object.entries(told).filter(([name]) => !["made", "verb"].includes(name));
+  if (typeof told.phrase === "string" && typeof told.score === "number" && told.bearing === null) return document.createTextNode(`${told.phrase} (${told.score.toFixed(2)})`);
+  const rows = Object.entries(told).filter(([name, value]) => !["made", "verb"].includes(name) && value !== null);
+  if (rows.length === 1 && rows[0][0] === "result") return shownResult(rows[0][1]);
   return made("dl", { class: "rows" }, ...rows.map(([name, value]) => made("div", {}, made("dt", {}, name), made("dd", {}, shownResult(value)))));
 }
 

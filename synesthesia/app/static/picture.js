@@ -158,10 +158,15 @@ export class Picture {
   /** The mask that was painted, at its own resolution; null where nothing was. @returns {Grid | null} */
   mask() {
     const { width, height } = this.#mask;
-    const data = this.#mask.getContext("2d")?.getImageData(0, 0, width, height).data;
+    const data = this.#paper()?.getImageData(0, 0, width, height).data;
     if (!data) return null;
     const values = Float32Array.from({ length: width * height }, (_, i) => Number(data[4 * i + 3] > 127));
     return values.some((v) => v > 0) ? { rows: height, columns: width, values } : null;
+  }
+
+  /** What the brush paints on; it is read as often as it is painted. */
+  #paper() {
+    return this.#mask.getContext("2d", { willReadFrequently: true });
   }
 
   clearMask() {
@@ -412,7 +417,7 @@ export class Picture {
    * @param {Place} b
    */
   #paint(a, b) {
-    const draw = this.#mask.getContext("2d");
+    const draw = this.#paper();
     if (!draw) return;
     const { width, height } = this.#mask;
     draw.lineCap = "round";
