@@ -611,7 +611,7 @@ def test_a_load_is_borne(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "app", "--users", "3", "--actions", "6", "--port", "27960", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["done"], told["lost"]) == (18, 0)
-    assert len(told["rows"]) == 4
+    assert len(told["rows"]) >= 4
     assert all(row["median_ms"] > 0 for row in told["rows"])
 
 

@@ -5,9 +5,11 @@ It is served in a process of its own, and users do over HTTP what its page would
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -117,7 +119,10 @@ def served(port: int) -> Generator[tuple[str, int]]:
 
 
 def app(users: int = 8, actions: int = 200, port: int = 27_860) -> Load:
-    """Serve the app, have one user knock alone, then many at once. Needs the extra `app`."""
+    """Serve the app, have one user knock alone, then many at once. Needs the extra `app`.
+
+    The page itself is timed too, where there are Playwright and a Chromium.
+    """
     if not (1 <= users <= 64 and 1 <= actions <= 100_000):
         raise InputError("There are 1 to 64 users, and each acts 1 to 100000 times.")
     began = time.perf_counter()
@@ -128,6 +133,7 @@ def app(users: int = 8, actions: int = 200, port: int = 27_860) -> Load:
         component = next(c["id"] for c in config["components"] if c["type"] == "html")
         alone = User(address, component, "alone")
         quiet = [alone.act(k)[1] for k in (0, *range(2, ALONE + 4))][3:]  # the first have their photo looked at
+        browsed = _in_browser(address)
         times: dict[str, list[float]] = {}
         memory: list[float] = []
         lost: list[str] = []
@@ -150,6 +156,7 @@ def app(users: int = 8, actions: int = 200, port: int = 27_860) -> Load:
     timings = [
         Timing("the page is there", 1000 * ready, 12_000, 5000, 1),
         Timing("a knock over HTTP, one user: median", 1000 * statistics.median(quiet), 150, 50, len(quiet)),
+        *browsed,
         Timing(f"a knock, {users} users: median", 1000 * statistics.median(knocks), 150, 50, len(knocks)),
         Timing(
             f"a knock, {users} users: 99th percentile", 1000 * knocks[int(0.99 * len(knocks))], 1000, 300, len(knocks)
@@ -164,6 +171,41 @@ def app(users: int = 8, actions: int = 200, port: int = 27_860) -> Load:
         memory[-1] if memory else None,
         _growth(memory[len(memory) // 2 :]),
     )
+
+
+def _in_browser(address: str) -> list[Timing]:
+    """What one waits for on the page itself; nothing where Playwright or a Chromium is missing."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None or importlib.util.find_spec("playwright") is None:
+        return []
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=flags)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        page.wait_for_selector("html[data-ready=yes]", timeout=1000 * READY_S)
+        page.click("[data-demo=beach]")
+        page.wait_for_selector("html[data-opened]", timeout=1000 * READY_S)
+
+        def told(name: str, do: str) -> float:
+            page.evaluate(f"() => {{ delete synesthesia.root.dataset.{name}; {do} }}")
+            page.wait_for_function(f"synesthesia.root.dataset.{name}", timeout=1000 * READY_S)
+            return float(page.evaluate(f"synesthesia.root.dataset.{name}"))
+
+        places = (_place(k) for k in range(ALONE))
+        strike = "void synesthesia.knock({{x: {}, y: {}, force: 5, mallet: 'wood'}})"
+        knocks = [told("knockMs", strike.format(*place)) for place in places][1:]
+        page.click("#hear-all")
+        page.wait_for_selector("[data-staged]", timeout=1000 * READY_S)
+        walk = "synesthesia.plan.setListener({{x: {0}, y: 0, z: {0}, yaw: {1}}})"
+        moves = [told("walkMs", walk.format(-0.1 * k, 9 * k)) for k in range(1, ALONE)]
+        browser.close()
+    return [
+        Timing("a knock in the browser, one user: median", statistics.median(knocks), 150, 50, len(knocks)),
+        Timing("the listener moves, the sound has followed: median", statistics.median(moves), 100, 20, len(moves)),
+    ]
 
 
 def _resident(process: int) -> list[float]:

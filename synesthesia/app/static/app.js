@@ -410,7 +410,9 @@ class App {
   /** @param {{x: number, y: number, z: number, yaw: number}} pose */
   async walk(pose) {
     if (!this.#staged) return;
+    const began = performance.now();
     this.engine.setListener(pose);
+    this.root.dataset.walkMs = String(Math.round(performance.now() - began + this.engine.settles));
     if (this.find("walk-body").hidden || (pose.x === 0 && pose.z === 0 && pose.yaw === 0)) return;
     if (!this.field("walking").checked) {
       this.field("walking").checked = true;

@@ -275,6 +275,11 @@ export class Engine {
     this.#place();
   }
 
+  /** In how many milliseconds all parts will sound from where the listener is, with what the device adds. */
+  get settles() {
+    return 1000 * (Math.max(0, this.#nextMove - this.context.currentTime) + this.context.baseLatency);
+  }
+
   /**
    * Mean squares of what goes to the left and to the right ear, over the last 43 ms.
    *
