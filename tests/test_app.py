@@ -890,6 +890,22 @@ def test_a_path_is_walked_again_and_downloaded(visit: Visit, tmp_path: Path) -> 
     assert np.abs(walked.samples).max() > 1e-4
 
 
+def test_a_download_holds_as_many_knocks_as_one_likes(visit: Visit, tmp_path: Path) -> None:
+    visit.open("wooden_bowl")
+    visit.page.click("#tools-knock")
+    visit.page.evaluate("synesthesia.find('set-knock-variations').value = '3'")
+    visit.touch(*BOWL)
+    visit.struck()
+    with visit.page.expect_download(timeout=60_000) as download:
+        visit.page.click("#download")
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as file:
+        (result,) = json.loads(file.read("settings.json"))["results"]
+        sounds = [file.read(name) for name in result["files"]]
+    assert len(set(sounds)) == 3
+    assert result["settings"]["variations"] == 3
+
+
 def test_long_work_is_cancelled(visit: Visit) -> None:
     visit.open("beach")
     visit.page.evaluate("synesthesia.find('set-hear-seconds').value = '60'")

@@ -17,15 +17,18 @@ from synesthesia.bridges.grounding import Locator
 from synesthesia.bridges.hearing import Hearing
 from synesthesia.bridges.knock import LINES, Knock, Physics
 from synesthesia.bridges.place import ALOFT, Ground, camera
+from synesthesia.bridges.seeing import Seeing
 from synesthesia.codecs.bands import LEVELS, Bands
 from synesthesia.evaluate.judge import Judge
 from synesthesia.evaluate.locate import audible
 from synesthesia.metrics.localisation import iou, pointing
 from synesthesia.physics.materials import GROUPS
 from synesthesia.senses import Example, Image, Region, Sound
+from synesthesia.worlds import bird_laws, bird_songs, birds
 
 HERE = Path(__file__).parent
 ENDINGS = {"jpg", "json", "safetensors"}
+SINGERS = 16
 
 
 @pytest.fixture(scope="module")
@@ -254,3 +257,43 @@ def test_what_is_seen_in_a_mirror_is_about_as_far(surveyor: Surveyor, scenes: li
         mirrored = Image(np.ascontiguousarray(np.asarray(image.pixels)[:, ::-1]))
         a, b = (surveyor.see(one, camera(one)) for one in (image, mirrored))
         assert np.median(np.abs(np.log(a / b[:, ::-1]))) < 0.15
+
+
+@pytest.fixture(scope="module")
+def seeing() -> Seeing:
+    return Seeing.load("see/tiny")
+
+
+def test_a_bird_that_nobody_knows_is_drawn_as_its_song_says(seeing: Seeing) -> None:
+    """Of species that no training has met: nearer to its own portrait than to another's (chance one half)."""
+    rng = np.random.default_rng(0)
+    singers = [
+        bird_laws.individual(bird_laws.species(n), rng) for n in bird_laws.SPLITS["test"][:SINGERS]
+    ]  # fmt: skip
+    drawn, true = [], []
+    for look, song in singers:
+        wave, _ = bird_songs.sing(song, 4.0, rng)
+        heard = seeing.attend(Sound(wave.astype(np.float32)[None], bird_songs.RATE))
+        drawn.append(_coarse(seeing.pictures(heard, [0])[0]))
+        true.append(_coarse(birds.portrait(look, seeing.side)))
+    apart = np.square(np.stack(drawn)[:, None] - np.stack(true)[None]).mean(-1)
+    own = np.diag(apart)[:, None]
+    nearer = (apart > own).sum() / (SINGERS * (SINGERS - 1))
+    assert nearer >= 0.65
+    # And any of them is a bird on its branch: nearer to the mean portrait than half of portraits are.
+    middle = np.stack(true).mean(0)
+    usual = np.square(np.stack(true) - middle).mean(-1)
+    assert np.median(np.square(np.stack(drawn) - middle).mean(-1)) < 2 * np.median(usual)
+
+
+def _coarse(picture: Image) -> np.ndarray:
+    """In 32 × 32 places."""
+    side = picture.width // 32
+    return np.asarray(picture.pixels, float).reshape(32, side, 32, side, 3).mean((1, 3)).ravel()
+
+
+def test_the_same_sound_and_seed_give_the_same_picture(seeing: Seeing, scenes: list[Example]) -> None:
+    heard = seeing.attend(scenes[0].sounds[0])
+    one, again, other = seeing.pictures(heard, [3, 3, 4])
+    np.testing.assert_array_equal(one.pixels, again.pixels)
+    assert np.abs(np.asarray(one.pixels, int) - other.pixels).mean() > 1

@@ -63,13 +63,17 @@ Look = Callable[[Sequence[Image], int], "Float[np.ndarray, 'n d']"]
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """A sound, the picture that occurred with it or one of its kind, what it is called, and what it is a part of."""
+    """A sound, the picture that occurred with it or one of its kind, what it is called, and what it is a part of.
+
+    `portrait`: what it would be drawn as by who knew everything (see `train.see.Sight`), where there is such a thing.
+    """
 
     sound: Sound
     picture: Image
     label: str
     object: str
     traits: Float[np.ndarray, " traits"]
+    portrait: Image | None = None
 
 
 # --- what is read ----------------------------------------------------------------------------------------------------
@@ -96,7 +100,7 @@ def birds(folder: Path, most: int | None = None) -> list[Asked]:
             clear = [one for one, mask in zip(told, masks, strict=True) if close(mask)]
             for one, sight in zip(clear, list(sights(example))[1:], strict=True):
                 traits = np.array(list(one["parameters"].values()), dtype=float)
-                found.append(Asked(sight.sound, sight.image, "bird", str(one["species"]), traits))
+                found.append(Asked(sight.sound, sight.image, "bird", str(one["species"]), traits, sight.portrait))
             if most is not None and len(found) >= most:
                 return found[:most]
     return found
@@ -326,6 +330,7 @@ def of_birds(
     side = model.config.codec.side
     rows, _ = all_rows(model, asked, known, seed)
     del rows["cascade"]  # nobody has named them: see `evaluate words`
+    rows["portrait"] = [a.portrait or a.picture for a in asked]
     true = reader.true(np.stack([a.traits for a in asked]))
     species = np.array([a.object for a in asked])
     told: dict[str, Any] = {}

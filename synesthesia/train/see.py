@@ -4,9 +4,10 @@ The picture codec finds the axes in which squares of pictures are said, and its 
 the locator's eyes, to put back what those leave out. The bridge learns to listen first: to tell from a sound, as the
 locator's ears hear it, how the locator's eyes see what made it, where its picture is light and dark, and in worlds the
 numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; a flow that must find
-out by itself what it is led by takes many thousands of steps. Eyes, ears and the space they share stay as they are.
-What frozen ears hear is kept: to listen takes longer than to learn from it. Kinds are numbers that say which photos and
-recordings may stand together; nobody tells what they are called.
+out by itself what it is led by takes many thousands of steps. Of worlds it draws portraits, without what nobody can
+hear. Eyes, ears and the space they share stay as they are. What frozen ears hear is kept: to listen takes longer than
+to learn from it. Kinds are numbers that say which photos and recordings may stand together; nobody tells what they are
+called.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class SeeRun:
 
     codec_steps: int = 1000
     ear_steps: int = 2500
-    see_steps: int = 5000
+    see_steps: int = 5500
     glances: int = 8
     batch: int = 32
     eyes: float = 0.3

@@ -559,11 +559,13 @@ class App {
 
   #makeForms() {
     const gestures = ["photo", "scene", "at", "box", "mask", "force", "hardness", "mass", "stiffness", "size", "damping",
-      "material_code", "rate", "path", "variations"];
+      "material_code", "rate", "path"];
     for (const tool of this.verbs) {
       if (MADE_BY_HAND.includes(tool.name)) {
         const root = this.root.querySelector(`#form-${tool.name}`);
-        if (root) this.#forms.set(tool.name, new Form(/** @type {HTMLElement} */ (root), tool, gestures));
+        // How many are drawn at a time the page decides; how many knocks a download holds its user does.
+        const said = tool.name === "see" ? [...gestures, "variations"] : gestures;
+        if (root) this.#forms.set(tool.name, new Form(/** @type {HTMLElement} */ (root), tool, said));
         continue;
       }
       this.find("more-tools").hidden = false;
