@@ -50,7 +50,7 @@ class SeeingConfig:
     picturing: PicturingConfig
     codec: PictureConfig = field(default_factory=PictureConfig)
     steps: int = 12
-    guidance: float = 3.0
+    guidance: float = 4.0
     seconds: float = 4.0
 
     def __post_init__(self) -> None:
