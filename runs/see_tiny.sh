@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Cost: about two and a half hours on two cores: worlds 50 minutes, listening 20, codec 20, bridge 60. Makes see/tiny.
+# Cost: about four hours and a half on two cores: worlds 70 minutes, listening 40, codec 20, bridge 140. Makes see/tiny.
 # Usage: runs/see_tiny.sh SHARDS OUT EYES   (SHARDS: what `synesthesia data pack` made; EYES: an int8 MobileNetV2 as
 # .tflite that taught nothing, for the judges)
 set -euo pipefail
@@ -10,7 +10,7 @@ make_world() { # folder, then the arguments of `synesthesia world`
     shift
     test -f "$folder/world.json" || synesthesia world "$@" -o "$folder"
 }
-make_world birds birds -n 6000 --seed 11 --split train --seconds 4
+make_world birds birds -n 12000 --seed 11 --split train --seconds 4
 make_world birds-judge birds -n 1200 --seed 77 --split val --seconds 4
 make_world birds-test birds -n 240 --seed 90020 --split test --seconds 4
 make_world scenes scenes -n 1280 --seed 1 --split train

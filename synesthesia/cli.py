@@ -678,6 +678,17 @@ def world_birds(
     return 0
 
 
+def _tell(text: str) -> None:
+    """Progress, beside what is printed."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _check_figures(output: Path) -> None:
+    if output.suffix != ".json":
+        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
+    media.check_writable(output)
+
+
 def evaluate_knock(
     world: Path,
     train_world: Path,
@@ -766,12 +777,10 @@ def evaluate_hear(
 
     if pairs < 1:
         raise InputError(f"At least one pair of photos is needed, not {pairs}.")
-    if output.suffix != ".json":
-        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
-    media.check_writable(output)
+    _check_figures(output)
     result, shown = room.evaluate(
         Hearing.load(model), shards, judge, world=world, train_world=train_world, clips=clips, seed=seed, pairs=pairs,
-        tell=lambda text: print(text, file=sys.stderr, flush=True),
+        tell=_tell,
     )  # fmt: skip
     result["table"] = hear_report.hear_table(result)
     page = hear_report.write(output, f"evaluate hear: {model}", result, shown)
@@ -804,12 +813,10 @@ def evaluate_locate(
 
     if pairs < 1:
         raise InputError(f"At least one pair of photos is needed, not {pairs}.")
-    if output.suffix != ".json":
-        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
-    media.check_writable(output)
+    _check_figures(output)
     result = room.evaluate(
         Locator.load(model), shards, world=world, seed=seed, pairs=pairs,
-        tell=lambda text: print(text, file=sys.stderr, flush=True),
+        tell=_tell,
     )  # fmt: skip
     result["table"] = hear_report.locate_table(result)
     page = hear_report.write(output, f"evaluate locate: {model}", result)
@@ -848,15 +855,13 @@ def evaluate_see(
     from .evaluate import see as room
     from .picture import draw_grid
 
-    if output.suffix != ".json":
-        raise InputError(f"The figures go into a file that ends in .json, not {output}.")
-    media.check_writable(output)
+    _check_figures(output)
     if hearing is not None and birds is None:
         raise InputError("To go from a picture to a sound and back takes --birds, whose pictures it begins with.")
     look = room.by_hand if eyes is None else room.Eyes(eyes)
     result, shown = room.evaluate(
         Seeing.load(model), shards, hearing=None if hearing is None else Hearing.load(hearing), bird_worlds=birds,
-        strike_worlds=strikes, look=look, seed=seed, tell=lambda text: print(text, file=sys.stderr, flush=True),
+        strike_worlds=strikes, look=look, seed=seed, tell=_tell,
     )  # fmt: skip
     media.write_bytes(output, json_format.dumps(report.plain(result), indent=1, allow_nan=False).encode())
     if pictures is not None:
@@ -895,7 +900,7 @@ def evaluate_describe(
     media.check_writable(output)
     result = room.evaluate(
         Naming.load(model), Locator.load(locator), shards, world=world, seed=seed,
-        tell=lambda text: print(text, file=sys.stderr, flush=True),
+        tell=_tell,
     )  # fmt: skip
     media.write_bytes(output, json_format.dumps(result, indent=1).encode())
     print(room.table(result))
@@ -940,18 +945,15 @@ def evaluate_words(
     for path in (output, *([] if picture is None else [picture])):
         media.check_writable(path)
 
-    def tell(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     asked: list[Callable[[], worlds.Asked]] = []
     if birds is not None or scenes is not None:
         eyes = Locator.load(model).eyes
         if birds is not None:
-            asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, tell))
+            asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, _tell))
         if scenes is not None:
-            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, min(judged, worlds.MOST_SOURCES), seed, tell))
+            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, min(judged, worlds.MOST_SOURCES), seed, _tell))
     if knock is not None:
-        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, tell))
+        asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, _tell))
     parts = [worlds.answer(one(), seed) for one in asked]
     media.write_bytes(output, json_format.dumps({"seed": seed, "worlds": parts}, indent=1).encode())
     if picture is not None:

@@ -22,6 +22,7 @@ from .senses import InputError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 WEIGHTS = Path(__file__).parent / "weights"
 FILES = ("config.json", "model.safetensors", "README.md")
@@ -211,6 +212,27 @@ def save_model(
     media.write_bytes(folder / "model.safetensors", data)
     media.write_bytes(folder / "config.json", (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
     return folder
+
+
+def halved(module: nn.Module, without: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
+    """The state of a module in half precision, whole numbers as they are; `without` what begins with any of these."""
+    state = module.state_dict()
+    return {
+        k: v.half() if v.is_floating_point() else v for k, v in state.items() if not (without and k.startswith(without))
+    }
+
+
+def fill(
+    module: nn.Module, tensors: Mapping[str, torch.Tensor], reference: object, without: tuple[str, ...] = ()
+) -> None:
+    """Put weights that `halved` wrote, of the checkpoint `reference`, into a module.
+
+    Raises InputError when some are lacking or too many, and RuntimeError, as torch does, when sizes differ.
+    """
+    own = {k for k in module.state_dict() if not (without and k.startswith(without))}
+    if differing := sorted(own ^ tensors.keys()):
+        raise InputError(f"{reference} lacks, or has too many, weights like {differing[0]}.")
+    module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, strict=False)
 
 
 def load_model(reference: str | Path, *, yes: bool = False) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -146,7 +146,7 @@ def test_it_is_bound_to_the_eyes_it_was_trained_with(surveyor: Surveyor, locator
     for broken in ({"model": {}}, {"model": {**config["model"], "layers": 99}}, {"model": [1]}):
         with pytest.raises(InputError):
             Surveyor.load(hub.save_model(tmp_path / "c", config | broken, tensors))
-    with pytest.raises(InputError, match="does not tell depth"):
+    with pytest.raises(InputError, match="lacks, or has too many, weights"):
         Surveyor.load(hub.save_model(tmp_path / "d", config, {"other": torch.zeros(2)}))
     with pytest.raises(InputError):
         Surveyor.load(locator)

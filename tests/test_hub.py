@@ -33,6 +33,26 @@ def checkpoint(tmp_path: Path) -> Path:
     return hub.save_model(tmp_path / "model", {"model": {"width": 4}}, TENSORS, CARD)
 
 
+def test_halved_weights_fill_the_same_module_and_no_other(tmp_path: Path) -> None:
+    def made(width: int) -> torch.nn.ModuleDict:
+        return torch.nn.ModuleDict({"own": torch.nn.BatchNorm1d(width), "elsewhere": torch.nn.Linear(width, 2)})
+
+    one, other = made(3), made(3)
+    torch.nn.init.normal_(one["own"].weight)
+    tensors = hub.halved(one, ("elsewhere.",))
+    assert {k.split(".")[0] for k in tensors} == {"own"}
+    assert tensors["own.weight"].dtype == torch.float16
+    assert tensors["own.num_batches_tracked"].dtype == torch.int64
+    kept = other["elsewhere"].weight.clone()
+    hub.fill(other, tensors, "it", ("elsewhere.",))
+    torch.testing.assert_close(other["own"].weight, one["own"].weight, atol=1e-3, rtol=1e-3)
+    assert torch.equal(other["elsewhere"].weight, kept)
+    with pytest.raises(InputError, match="it lacks, or has too many, weights like elsewhere"):
+        hub.fill(other, tensors, "it")
+    with pytest.raises(RuntimeError):
+        hub.fill(made(4), tensors, "it", ("elsewhere.",))
+
+
 def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint: Path) -> None:
     config, tensors = hub.load_model(checkpoint)
     assert config["model"] == {"width": 4}

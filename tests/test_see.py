@@ -16,7 +16,6 @@ from toys import COLOURS, toy_shards, toy_sound
 
 from synesthesia import cli, media, verbs
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
-from synesthesia.bridges.heads import TOKENS
 from synesthesia.bridges.picturing import Known, Picturing, PicturingConfig
 from synesthesia.bridges.seeing import Seeing
 from synesthesia.codecs.pictures import STRIDE, PictureCodec, PictureConfig
@@ -48,9 +47,10 @@ EYES = LocatorConfig(
 )
 SMALL = PictureConfig(32, 12, (8, 8, 8))
 RUN = SeeRun(
-    codec_steps=2, ear_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1, codec=SMALL,
-    width=16, layers=1, heads=2,
+    codec_steps=2, ear_steps=2, sketch_steps=2, see_steps=2, glances=3, batch=4, seconds=1.0, moments=6, crops=1,
+    codec=SMALL, width=16, layers=1, heads=2,
 )  # fmt: skip
+NOTION = 10
 
 
 def pictures(n: int, side: int = 32, seed: int = 0) -> torch.Tensor:
@@ -133,23 +133,23 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 def bridge() -> Picturing:
     torch.manual_seed(0)
     spaces = (Space("shared", 8), Space("ears", 16), Space("pictures/32", 12))
-    made = Picturing(PicturingConfig(*spaces, grid=4, width=16, layers=2, heads=2))
+    made = Picturing(PicturingConfig(*spaces, notion=NOTION, grid=4, width=16, layers=2, heads=2))
     for weight in made.flow.leave.parameters():
         torch.nn.init.normal_(weight, std=0.1)  # as if something had been learned
     return made.eval()
 
 
 def leads(n: int) -> torch.Tensor:
-    return torch.randn(n, TOKENS, 16, generator=torch.Generator().manual_seed(3))
+    return torch.randn(n, NOTION, generator=torch.Generator().manual_seed(3))
 
 
 def test_a_batch_of_pictures_is_its_singles(bridge: Picturing) -> None:
-    tokens = leads(3)
-    together = bridge.draw(tokens, [5, 6, 7])
+    notions = leads(3)
+    together = bridge.draw(notions, [5, 6, 7])
     for n in range(3):
-        torch.testing.assert_close(bridge.draw(tokens[n : n + 1], [5 + n]), together[n : n + 1], atol=1e-5, rtol=1e-4)
-    assert torch.equal(bridge.draw(tokens, [5, 6, 7]), together)
-    assert not torch.allclose(bridge.draw(tokens, [8, 9, 10]), together)
+        torch.testing.assert_close(bridge.draw(notions[n : n + 1], [5 + n]), together[n : n + 1], atol=1e-5, rtol=1e-4)
+    assert torch.equal(bridge.draw(notions, [5, 6, 7]), together)
+    assert not torch.allclose(bridge.draw(notions, [8, 9, 10]), together)
 
 
 def test_what_is_known_of_a_picture_stays(bridge: Picturing) -> None:
@@ -203,25 +203,71 @@ def test_two_conditions_become_two_pictures() -> None:
     """A flow that learned two plain pictures draws the one that it is led to, from any noise."""
     torch.manual_seed(0)
     spaces = (Space("shared", 8), Space("ears", 16), Space("pictures/32", 12))
-    bridge = Picturing(PicturingConfig(*spaces, grid=4, width=32, layers=1, heads=2, dropout=0.0))
+    bridge = Picturing(PicturingConfig(*spaces, notion=NOTION, grid=4, width=32, layers=1, heads=2, dropout=0.0))
     pair = torch.stack([torch.full((4, 4, 12), -1.0), torch.full((4, 4, 12), 1.0)])
     bridge.fit_scale(pair)
     ears, silence = torch.randn(2, 3, 16), torch.full((1, BANDS, 16), -14.0)
     optimiser, g = torch.optim.Adam(bridge.parameters(), 3e-3), torch.Generator().manual_seed(0)
     for _ in range(300):
         which = torch.randint(2, (16,), generator=g)
-        tokens = bridge.listen(torch.zeros(16, 3, 8), ears[which], torch.full((16,), 3), silence.expand(16, -1, -1))
-        loss = torch.stack(list(bridge.loss(tokens, pair[which], g).values())).sum()
+        notions = bridge.listen(torch.zeros(16, 3, 8), ears[which], torch.full((16,), 3), silence.expand(16, -1, -1))
+        terms = bridge.loss(notions, pair[which], g) | bridge.sketch_loss(notions, pair[which], torch.ones(12), g)
+        loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     bridge.eval()
     with torch.no_grad():
-        tokens = bridge.listen(torch.zeros(2, 3, 8), ears, torch.full((2,), 3), silence.expand(2, -1, -1))
+        notions = bridge.listen(torch.zeros(2, 3, 8), ears, torch.full((2,), 3), silence.expand(2, -1, -1))
     for seed in range(3):
-        made = bridge.draw(tokens, [seed, seed], guidance=1.0)
+        made = bridge.draw(notions, [seed, seed], guidance=1.0)
         assert float((made[0] < 0).float().mean()) > 0.8
         assert float((made[1] > 0).float().mean()) > 0.8
+
+
+def test_a_sketch_is_what_pictures_are_on_average_and_the_flow_sees_it(bridge: Picturing) -> None:
+    """One notion goes with either of two pictures, another with a third one."""
+    g = torch.Generator().manual_seed(0)
+    pictures, notions = torch.randn(3, 4, 4, 12, generator=g), leads(2)[[0, 0, 1]]
+    bridge.fit_scale(pictures)
+    optimiser = torch.optim.Adam(bridge.sketch.parameters(), 3e-3)
+    for _ in range(300):
+        loss = bridge.sketch_loss(notions, pictures, torch.ones(12), g)["sketch"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        drawn = bridge.scale.invert(bridge.sketch(leads(2)))
+    torch.testing.assert_close(drawn[0], pictures[:2].mean(0), atol=0.2, rtol=0)
+    torch.testing.assert_close(drawn[1], pictures[2], atol=0.2, rtol=0)
+    before = bridge.draw(leads(2), [0, 1])
+    with torch.no_grad():
+        bridge.sketch.leave.bias += 1.0
+    assert not torch.allclose(bridge.draw(leads(2), [0, 1]), before)
+    with torch.no_grad():
+        bridge.doubt.weight.zero_()
+        bridge.doubt.bias.fill_(80.0)  # sure of nothing: it begins with noise alone
+    assert torch.equal(bridge.draw(leads(2), [0, 1], guidance=0.0), bridge.draw(-leads(2), [0, 1], guidance=0.0))
+    optimiser.zero_grad()
+    bridge.loss(notions, pictures, g)["latents"].backward()
+    assert all(weight.grad is None for weight in bridge.sketch.parameters())
+
+
+def test_the_flow_begins_late_where_sketches_are_right(bridge: Picturing) -> None:
+    g = torch.Generator().manual_seed(0)
+    notions = torch.randn(400, NOTION, generator=g)
+    with torch.no_grad():
+        sketches = bridge.scale.invert(bridge.sketch(notions))
+    size = torch.where(notions[:, 0] > 0, 3.0, 0.1)  # of the sketch's errors, told by the first number
+    bridge.fit_doubt(notions, sketches + size[:, None, None, None] * torch.randn(sketches.shape, generator=g))
+    with torch.no_grad():
+        begins = bridge.begins(notions)
+    assert float(begins[notions[:, 0] > 1].mean()) < 0.35
+    assert float(begins[notions[:, 0] < -1].mean()) > 0.75
+    with torch.no_grad():
+        bridge.doubt.weight.zero_()
+        bridge.doubt.bias.fill_(-40.0)  # sure of it
+    torch.testing.assert_close(bridge.draw(notions[:2], [0, 1]), sketches[:2], atol=1e-4, rtol=1e-3)
 
 
 # --- seeing ----------------------------------------------------------------------------------------------------------
@@ -234,7 +280,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("see")
     locator = Locator(EYES).eval()
     locator.save(out / "locator")
-    model = Seeing.new(Locator.load(out / "locator"), str(out / "locator"), SMALL, width=16, layers=1, heads=2)
+    model = Seeing.new(Locator.load(out / "locator"), str(out / "locator"), NOTION, SMALL, width=16, layers=1, heads=2)
     model.codec.fit(pictures(40))
     model.picturing.fit_scale(model.codec.encode(pictures(40)))
     for weight in model.picturing.flow.leave.parameters():
@@ -262,7 +308,7 @@ def test_the_part_that_says_most_is_found(model: Seeing) -> None:
 def test_loudness_is_not_seen(gain: float) -> None:
     torch.manual_seed(0)
     locator = Locator(EYES).eval()
-    one = Seeing.new(locator, "none", SMALL, width=16, layers=1, heads=2).eval()
+    one = Seeing.new(locator, "none", NOTION, SMALL, width=16, layers=1, heads=2).eval()
     sound = tone(0.5)
     louder = Sound(sound.samples * np.float32(gain), RATE)
     torch.testing.assert_close(one.attend(louder).tokens, one.attend(sound).tokens, atol=1e-3, rtol=1e-3)

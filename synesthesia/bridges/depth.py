@@ -137,7 +137,7 @@ class Surveyor(nn.Module):
                     f"{reference} was trained with the eyes {config['eyes']}; {told['locator']} now has "
                     f"{model.eyes.dense.name}."
                 )
-            model.head.load_state_dict({k: v.float() for k, v in tensors.items()})
+            hub.fill(model.head, tensors, reference)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -147,7 +147,7 @@ class Surveyor(nn.Module):
     def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
         """Write a checkpoint folder in half precision; the locator stays where it is."""
         told = {"model": asdict(self.config), "eyes": self.eyes.dense.name}
-        return hub.save_model(folder, told, {k: v.half() for k, v in self.head.state_dict().items()}, card)
+        return hub.save_model(folder, told, hub.halved(self.head), card)
 
     # --- use ---
 

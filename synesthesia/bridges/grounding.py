@@ -419,12 +419,7 @@ class Locator(nn.Module):
                         f"{reference} was trained with the {key} {config['spaces'][key]}; "
                         f"{getattr(told, key)} now holds {part.dense.name}."
                     )
-            wanted = model._own_state()
-            if lacking := sorted(wanted.keys() ^ tensors.keys()):
-                raise InputError(f"{reference} is not a locator: it lacks, or has too many, weights like {lacking[0]}.")
-            model.load_state_dict(
-                {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, strict=False
-            )
+            hub.fill(model, tensors, reference, model._elsewhere())
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -442,13 +437,13 @@ class Locator(nn.Module):
                 raise InputError(f"These {key} are not our own; let the config say where they are to be found.")
             sizes = tower.eyes.config if isinstance(tower, EyesTower) else tower.config
             config = dataclasses.replace(config, **{key: sizes})  # those given may be of other sizes than configured
-        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self._own_state().items()}
         spaces = {key: part.dense.name for key, part in named.items()}
-        return hub.save_model(folder, {"model": asdict(config), "spaces": spaces}, tensors, card)
+        told = {"model": asdict(config), "spaces": spaces}
+        return hub.save_model(folder, told, hub.halved(self, self._elsewhere()), card)
 
-    def _own_state(self) -> dict[str, torch.Tensor]:
-        others = tuple(f"{key}." for key in self._named())
-        return {k: v for k, v in self.state_dict().items() if not k.startswith(others)}
+    def _elsewhere(self) -> tuple[str, ...]:
+        """How the weights begin that other checkpoints hold."""
+        return tuple(f"{key}." for key in self._named())
 
     # --- seeing and hearing, each once ---
 

@@ -33,6 +33,7 @@ from .mapper import Condition, Mapper, MapperConfig
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+ELSEWHERE = ("locator.",)  # how the weights begin that another checkpoint holds
 LOUDNESS_DB = -23.0  # RMS of the louder half of a training recording's frames, full scale
 BED_DB = -12.0  # of the bed below a stem that fills the picture
 KNEE = 0.6  # of full scale; above it the limit bends
@@ -120,12 +121,7 @@ class Hearing(nn.Module):
             told = dict(config["model"])
             mapper = MapperConfig.from_dict(told.pop("mapper"))
             model = cls(HearingConfig(mapper=mapper, **told), Locator.load(told["locator"], yes=yes))
-            own = model._own_state()
-            if lacking := sorted(own.keys() ^ tensors.keys()):
-                raise InputError(f"{reference} lacks, or has too many, weights like {lacking[0]}.")
-            model.load_state_dict(
-                {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, strict=False
-            )
+            hub.fill(model, tensors, reference, ELSEWHERE)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -134,11 +130,7 @@ class Hearing(nn.Module):
 
     def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
         """Write a checkpoint folder in half precision; the locator stays where it is."""
-        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self._own_state().items()}
-        return hub.save_model(folder, {"model": asdict(self.config)}, tensors, card)
-
-    def _own_state(self) -> dict[str, torch.Tensor]:
-        return {k: v for k, v in self.state_dict().items() if not k.startswith("locator.")}
+        return hub.save_model(folder, {"model": asdict(self.config)}, hub.halved(self, ELSEWHERE), card)
 
     # --- looking ---
 

@@ -379,15 +379,16 @@ class Knock(nn.Module):
             told = dict(config["model"])
             eyes = EyesConfig(**_tuples(told.pop("eyes")))
             model = cls(KnockConfig(eyes=eyes, **_tuples(told)))
-            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-        except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            hub.fill(model, tensors, reference)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{reference} is not a knock model: {str(error).splitlines()[0]}") from error
         return model.eval()
 
     def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
         """Write a checkpoint folder in half precision."""
-        tensors = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
-        return hub.save_model(folder, {"model": asdict(self.config)}, tensors, card)
+        return hub.save_model(folder, {"model": asdict(self.config)}, hub.halved(self), card)
 
     # --- seeing and thinking ---
 

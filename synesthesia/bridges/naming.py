@@ -112,10 +112,7 @@ class Naming(nn.Module):
                     f"{reference} was trained with the phrases of {config['spaces']['text']}; {told['text']} now holds "
                     f"{model.source.name}."
                 )
-            wanted = model._own_state()
-            if lacking := sorted(wanted.keys() ^ tensors.keys()):
-                raise InputError(f"{reference} lacks, or has too many, weights like {lacking[0]}.")
-            model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+            hub.fill(model, tensors, reference, model._elsewhere())
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -125,10 +122,11 @@ class Naming(nn.Module):
     def save(self, folder: str | Path, card: hub.Card | None = None) -> Path:
         """Write a checkpoint folder in half precision."""
         config = {"model": asdict(self.config), "spaces": {"text": self.source.name} if self._named else {}}
-        return hub.save_model(folder, config, {k: v.half() for k, v in self._own_state().items()}, card)
+        return hub.save_model(folder, config, hub.halved(self, self._elsewhere()), card)
 
-    def _own_state(self) -> dict[str, torch.Tensor]:
-        return {k: v for k, v in self.state_dict().items() if not (self._named and k.startswith("text."))}
+    def _elsewhere(self) -> tuple[str, ...]:
+        """How the weights begin that another checkpoint holds."""
+        return ("text.",) if self._named else ()
 
     # --- reading ---
 

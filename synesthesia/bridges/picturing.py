@@ -1,8 +1,17 @@
 """The way back: what ears heard → latents of a picture.
 
-    ears' frames, where they lie in the ─ listen ─▶ condition ─ flow ─▶ a grid of latents
-    space that eyes and ears share,
+    ears' frames, where they lie in the ─ listen ─▶ notion ─ flow ─▶ a grid of latents
+    space that eyes and ears share,                     └ sketch ┘
     and the sound's log-mel picture
+
+First comes a notion of what is to be seen: numbers that say how eyes would see it on the whole, and what is known of it
+in worlds where that is known (how long a bird's bill is, how dense what was struck). So whoever draws can learn from
+pictures with what is true of them, and need not find out in the same steps what a sound says (as unCLIP draws from an
+image's embedding: Ramesh et al. 2022). Led by what ears heard itself, a flow of this size came to draw how large a bird
+is and none of its plumage.
+
+A small network of convolutions sketches what that would look like on average, at one stroke; the flow sees the sketch
+beside its noise, and what is left to it is all that may be otherwise.
 
 It is the mapper turned round, on the same parts: `heads.Led` leads a Transformer by adaptive layer norms. Here each
 token is a square of the grid; its row and column turn half of each head's dimensions each (rotary embedding along two
@@ -36,6 +45,10 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
+WORTHLESS = 0.5  # spreads of latents; pictures begun with such a sketch stay plain
+RIDGE = 0.1  # for each notion that doubt is fitted on
+
+
 @dataclass(frozen=True)
 class PicturingConfig:
     """Spaces and sizes. `source` is the space that eyes and ears share, `ears` that of the ears' own frames, which know
@@ -44,12 +57,14 @@ class PicturingConfig:
     A sound is heard by `questions`, each a mean of its frames with an attention of its own; so it is by a small ear of
     the bridge's own with so many `channels`, for what frozen ears have not kept (how fast a bird trills). `forget` is
     the share of training items whose condition is dropped, so that guidance has something to lead away from. By `blur`,
-    in spreads, the condition is moved in training: that of a sound it has never heard is never quite right.
+    in spreads, a notion is moved in training: that of a sound it has never heard is never quite right. A notion has
+    so many numbers as `notion`, the network that sketches so many channels as `sketch`.
     """
 
     source: Space
     ears: Space
     target: Space
+    notion: int
     grid: int = 16
     patch: int = 2
     width: int = 256
@@ -59,11 +74,12 @@ class PicturingConfig:
     questions: int = 8
     channels: tuple[int, ...] = (16, 32, 48, 64)
     forget: float = 0.1
-    blur: float = 0.3
+    blur: float = 0.1
+    sketch: int = 64
 
     def __post_init__(self) -> None:
         sizes = (self.source.width, self.ears.width, self.target.width, self.grid, self.patch, self.width, self.layers)
-        sizes += (self.heads, self.questions, *self.channels)
+        sizes += (self.heads, self.questions, self.notion, self.sketch, *self.channels)
         if not self.channels or not all(isinstance(size, int) and 1 <= size <= 8192 for size in sizes):
             raise InputError("The sizes of a picturing bridge are whole numbers between 1 and 8192.")
         if self.width % (4 * self.heads) or self.grid % self.patch:
@@ -103,6 +119,9 @@ class Picturing(nn.Module):
         self.source, self.target = config.source, config.target
         self.scale = Scale(config.target)
         self.ear = _Listen(config)
+        self.tell = nn.Linear(TOKENS * config.width, config.notion)
+        self.sketch = _Sketch(config)
+        self.doubt = nn.Linear(config.notion, 1)
         self.flow = _Flow(config)
 
     def fit_scale(self, latents: Float[torch.Tensor, "n rows columns latent"]) -> None:
@@ -120,56 +139,102 @@ class Picturing(nn.Module):
         frames: Float[torch.Tensor, "n time ears"],
         real: Int[torch.Tensor, " n"],
         mel: Float[torch.Tensor, "n bands moments"],
-    ) -> Float[torch.Tensor, "n tokens width"]:
-        """What leads the picture, from the `real` first frames of each sound and its log-mel picture.
+    ) -> Float[torch.Tensor, "n notion"]:
+        """The notion of what is to be seen, from the `real` first frames of each sound and its log-mel picture.
 
         The picture is `encoders.audio.log_mel`'s, of the same sound; it may be repeated.
         """
-        return self.ear(shared, frames, real, mel)
+        return self.tell(self.ear(shared, frames, real, mel).flatten(1))
 
     def loss(
         self,
-        tokens: Float[torch.Tensor, "n tokens width"],
+        notion: Float[torch.Tensor, "n notion"],
         latents: Float[torch.Tensor, "n rows columns latent"],
         g: torch.Generator,
     ) -> dict[str, torch.Tensor]:
-        """What is minimised on true latents: the squared error of the velocity; `g` is on the CPU."""
+        """What the flow minimises on true latents: the squared error of the velocity; `g` is on the CPU."""
         self._check(latents)
-        moved = self.config.blur * torch.randn(tokens.shape, generator=g).to(tokens)
-        tokens = tokens + moved * tokens.std(-1, keepdim=True)
-        return {"latents": self.flow.loss(tokens, self._folded(self.scale(latents)), g)}
+        notion = self._blurred(notion, g)
+        with torch.no_grad():
+            sketch = self._folded(self.sketch(notion))
+        return {"latents": self.flow.loss(notion, sketch, self._folded(self.scale(latents)), g)}
+
+    def sketch_loss(
+        self,
+        notion: Float[torch.Tensor, "n notion"],
+        latents: Float[torch.Tensor, "n rows columns latent"],
+        weight: Float[torch.Tensor, " latent"],
+        g: torch.Generator,
+    ) -> dict[str, torch.Tensor]:
+        """What the sketch minimises on true latents, before the flow learns: its squared error, each axis weighted."""
+        self._check(latents)
+        gaps = self.sketch(self._blurred(notion, g)) - self.scale(latents)
+        return {"sketch": (weight * gaps.square()).mean()}
 
     def draw(
         self,
-        tokens: Float[torch.Tensor, "n tokens width"],
+        notion: Float[torch.Tensor, "n notion"],
         seeds: Sequence[int],
         *,
         steps: int = 12,
         guidance: float = 3.0,
+        emphasis: float = 1.0,
         known: Known | None = None,
     ) -> Float[torch.Tensor, "n rows columns latent"]:
-        """Latents of a picture for each condition and seed, in the codec's units.
+        """Latents of a picture for each notion and seed, in the codec's units.
 
-        `steps` from noise to picture; `guidance` says how far the condition leads beyond what any picture would be (1
-        as learned, 0 not at all). Noise is drawn on the CPU from the seed, so that the same seed gives the same
-        picture, whatever is drawn beside it. Where something is `known` it stays as it is.
+        `steps` from noise to picture; `guidance` says how far the notion leads beyond what any picture would be (1
+        as learned, 0 not at all), and the notion is multiplied by `emphasis` before. Noise is drawn on the CPU from the
+        seed, so that the same seed gives the same picture, whatever is drawn beside it. Where something is `known` it
+        stays as it is.
+
+        The flow begins as far on its way as the sketch is sure (see `begins`), with as much of the sketch as it then
+        has of a picture (Meng et al., SDEdit, ICLR 2022).
         """
-        if len(seeds) != len(tokens):
-            raise InputError(f"Each of {len(tokens)} pictures needs a seed of its own; {len(seeds)} are given.")
-        if not (1 <= steps <= 1000 and math.isfinite(guidance)):
-            raise InputError(f"A flow has 1 to 1000 steps and a finite guidance, not {steps} and {guidance}.")
+        if len(seeds) != len(notion):
+            raise InputError(f"Each of {len(notion)} pictures needs a seed of its own; {len(seeds)} are given.")
+        if not (1 <= steps <= 1000 and math.isfinite(guidance) and math.isfinite(emphasis)):
+            raise InputError(
+                f"A flow has 1 to 1000 steps, a finite guidance and emphasis; not {steps}, {guidance}, {emphasis}."
+            )
         c = self.config
         shape = (self.flow.tokens, c.patch**2 * c.target.width)
-        noise = torch.from_numpy(np.stack([drawn_noise(seed, 0, shape) for seed in seeds])).to(tokens.device)
+        noise = torch.from_numpy(np.stack([drawn_noise(seed, 0, shape) for seed in seeds])).to(notion.device)
         fixed = None
         if known is not None:
             self._check(known.latents)
             here = known.draw[..., None].expand_as(known.latents)
             fixed = (self._folded(self.scale(known.latents)), self._folded(here))
         with still(self):
-            x = self.flow.draw(tokens, noise, steps, guidance, fixed)
+            begin, notion = self.begins(notion), emphasis * notion
+            x = self.flow.draw(notion, self._folded(self.sketch(notion)), noise, steps, guidance, begin, fixed)
             latents = self.scale.invert(self._unfolded(x))
         return latents if known is None else torch.where(known.draw[..., None], latents, known.latents)
+
+    def fit_doubt(
+        self, notion: Float[torch.Tensor, "n notion"], latents: Float[torch.Tensor, "n rows columns latent"]
+    ) -> None:
+        """Learn how wrong the sketch of a notion is going to be: a line through the logarithms of its squared errors.
+
+        After the sketch has learned; `notion` as it was told from sounds.
+        """
+        with torch.no_grad(), still(self):
+            gaps = (self.sketch(notion) - self.scale(latents)).square().mean((1, 2, 3)).log()
+            x, y = notion - notion.mean(0), gaps - gaps.mean()
+            ridge = RIDGE * len(x) * torch.eye(x.shape[1])
+            weight = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
+            self.doubt.weight.copy_(weight[None])
+            self.doubt.bias.copy_(gaps.mean() - notion.mean(0) @ weight)
+
+    def begins(self, notion: Float[torch.Tensor, "n notion"]) -> Float[torch.Tensor, " n"]:
+        """Where on its way from noise (0) to a picture (1) the flow begins: the less wrong the sketch is going to be the
+        later; a sketch that is as wrong as `WORTHLESS` is not begun with.
+        """
+        wrong = (self.doubt(notion)[:, 0] / 2).exp()
+        return (1 - wrong / WORTHLESS).clamp(0.0, 1.0)
+
+    def _blurred(self, notion: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+        return notion + self.config.blur * torch.randn(notion.shape, generator=g).to(notion)
 
     def _check(self, latents: torch.Tensor) -> None:
         if latents.shape[-1] != self.target.width:
@@ -236,6 +301,28 @@ class _Listen(nn.Module):
         return self.says(heard).unflatten(1, (TOKENS, -1))
 
 
+class _Sketch(nn.Module):
+    """A notion → the latents of its picture on average (n, rows, columns, latent), in spreads."""
+
+    def __init__(self, config: PicturingConfig) -> None:
+        super().__init__()
+        d, c = config.width, config.sketch
+        self.sides = [max(1, config.grid // 4), max(1, config.grid // 2), config.grid]
+        self.begin = nn.Sequential(nn.Linear(config.notion, 2 * d), nn.GELU(), nn.Linear(2 * d, c * self.sides[0] ** 2))
+        self.finer = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.GELU(), nn.Conv2d(c, c, 3, padding=1), nn.GELU())
+            for _ in self.sides[1:]
+        )
+        self.leave = nn.Conv2d(c, config.target.width, 3, padding=1)
+
+    def forward(self, notion: torch.Tensor) -> torch.Tensor:
+        x = self.begin(notion)
+        x = x.unflatten(1, (-1, self.sides[0], self.sides[0]))
+        for side, layers in zip(self.sides[1:], self.finer, strict=True):
+            x = layers(F.interpolate(x, (side, side)))
+        return self.leave(x).permute(0, 2, 3, 1)
+
+
 class _Flow(Led):
     """The velocity of a picture's folded latents at a time, 0 noise, 1 clean."""
 
@@ -247,7 +334,8 @@ class _Flow(Led):
         self.config = config
         side = config.grid // config.patch
         self.tokens = side**2
-        self.enter, self.leave = nn.Linear(token, d), nn.Linear(d, token)
+        self.lead = nn.Sequential(nn.Linear(config.notion, 2 * d), nn.GELU(), nn.Linear(2 * d, TOKENS * d))
+        self.enter, self.leave = nn.Linear(2 * token, d), nn.Linear(d, token)
         self.time = nn.Sequential(nn.Linear(16, d), nn.SiLU(), nn.Linear(d, d))
         place = torch.arange(side)
         by_row, by_column = self.turns(place.repeat_interleave(side)), self.turns(place.repeat(side))
@@ -256,51 +344,60 @@ class _Flow(Led):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def loss(self, tokens: torch.Tensor, clean: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+    def led(self, notion: torch.Tensor) -> torch.Tensor:
+        """What leads all layers, (n, width)."""
+        return self.told(self.lead(notion).unflatten(1, (TOKENS, -1)))
+
+    def loss(self, notion: torch.Tensor, sketch: torch.Tensor, clean: torch.Tensor, g: torch.Generator) -> torch.Tensor:
         n = len(clean)
         forgotten = (torch.rand(n, 1, generator=g) < self.config.forget).to(clean.device)
-        told = torch.where(forgotten, self.nothing, self.told(tokens))
+        told = torch.where(forgotten, self.nothing, self.led(notion))
+        sketch = sketch.masked_fill(forgotten[..., None], 0.0)
         t, noise = flow_times(g, n).to(clean), torch.randn(clean.shape, generator=g).to(clean)
         x = torch.lerp(noise, clean, t[:, None, None])
-        return (self.velocity(x, t, told) - (clean - noise)).square().mean()
+        return (self.velocity(x, t, told, sketch) - (clean - noise)).square().mean()
 
-    def velocity(self, x: torch.Tensor, t: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        """dx/dt of x (n, tokens, patch² · width) at times t (n,), led by `told` (n, width)."""
+    def velocity(self, x: torch.Tensor, t: torch.Tensor, told: torch.Tensor, sketch: torch.Tensor) -> torch.Tensor:
+        """dx/dt of x (n, tokens, patch² · width) at times t (n,), led by `told` (n, width) and the sketch of x."""
 
         def attend(qkv: torch.Tensor) -> torch.Tensor:
             qk, v = self.split(qkv)
             q, k = turned(qk, self.turn)
             return joined(F.scaled_dot_product_attention(q, k, v))
 
-        x = self.enter(x)
+        x = self.enter(torch.cat([x, sketch], -1))
         for layer, change in zip(self.layers, self.changed((told + self.time(clock(t)))[:, None]), strict=True):
             x = layer(x, change, attend)
         return self.leave(F.layer_norm(x, (self.config.width,)))
 
     def draw(
         self,
-        tokens: torch.Tensor,
+        notion: torch.Tensor,
+        sketch: torch.Tensor,
         noise: torch.Tensor,
         steps: int,
         guidance: float,
+        begin: torch.Tensor,
         fixed: tuple[torch.Tensor, torch.Tensor] | None,
     ) -> torch.Tensor:
         """From noise to clean latents; `fixed` are known ones, and where they are not (true where to draw).
 
         Each step goes on as the velocity changed in the last one (Adams and Bashforth's second order), at no cost.
         """
-        told, nothing = self.told(tokens), self.nothing.expand(len(tokens), -1)
-        x, last = noise, None
+        told = self.led(notion)
+        both = torch.cat([told, self.nothing.expand_as(told)]), torch.cat([sketch, torch.zeros_like(sketch)])
+        begin = begin[:, None, None]
+        x, last = torch.lerp(noise, sketch, begin), None
         for step in range(steps):
-            t = torch.full((len(x),), step / steps, device=x.device)
+            time = torch.lerp(begin, torch.ones_like(begin), step / steps)
+            t = time[:, 0, 0]
             if fixed is not None:
-                x = torch.where(fixed[1], x, torch.lerp(noise, fixed[0], step / steps))
+                x = torch.where(fixed[1], x, torch.lerp(noise, fixed[0], time))
             if guidance == 1:
-                v = self.velocity(x, t, told)
+                v = self.velocity(x, t, told, sketch)
             else:
-                both = self.velocity(x.repeat(2, 1, 1), t.repeat(2), torch.cat([told, nothing]))
-                led, free = both.chunk(2)
+                led, free = self.velocity(x.repeat(2, 1, 1), t.repeat(2), *both).chunk(2)
                 v = torch.lerp(free, led, guidance)
-            x = x + (v if last is None else 1.5 * v - 0.5 * last) / steps
+            x = x + (v if last is None else 1.5 * v - 0.5 * last) * (1 - begin) / steps
             last = v
         return x

@@ -159,7 +159,9 @@ def _leak() -> tuple[Float[np.ndarray, " grid"], Float[np.ndarray, "grid bands"]
 
 
 def _power_to_db(power: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    return (10.0 * np.log10(np.maximum(power, 10.0 ** (FLOOR_DB / 10)))).astype(np.float32)
+    # Not every machine's logarithm of the floor is the floor.
+    level = 10.0 * np.log10(np.maximum(power, 10.0 ** (FLOOR_DB / 10)))
+    return np.maximum(level, FLOOR_DB).astype(np.float32)
 
 
 def _db_to_power(level: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

@@ -211,8 +211,7 @@ class Neural(NetVoice, TokenVoice):
 
 def save(net: Net, folder: str | Path, card: hub.Card | None = None) -> Path:
     """Write the voice as a checkpoint, its weights in half precision."""
-    tensors = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
-    return hub.save_model(folder, {"voice": "neural", "net": asdict(net.config)}, tensors, card)
+    return hub.save_model(folder, {"voice": "neural", "net": asdict(net.config)}, hub.halved(net), card)
 
 
 def load(reference: str | Path, *, yes: bool = False) -> Neural:

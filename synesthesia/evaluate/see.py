@@ -7,7 +7,7 @@ worlds of their own. Each figure has its 95 % bootstrap interval, and what the j
 - kind by eye: whether the judge names the recording's kind, beside how well the kind can be told from the sound alone
   and how well the judge names real photos of that size;
 - unseen birds: traits that the judge reads off the picture against the true ones of the singer and of nine others;
-- strikes: the group of material that the judge sees;
+- strikes: the group of material that the judge sees, in things cut out of renders, as the model draws them;
 - cycle: picture → `hear` → `see` → picture;
 - half a picture filled in with its sound, and with another one's;
 - how often a picture is nearer to one of training than real ones are; how long a picture takes.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from ..metrics import Estimate, bootstrap, mean
 from ..metrics.distributions import kernel_distance
 from ..senses import Image, InputError, Region, Sound
 from ..train.distil import MAPS, Teacher
-from ..train.see import close, sights
+from ..train.see import close, portrayed, sights
 from .baselines import KernelRidge, derangement
 from .hear import Held, read
 from .hear_rows import excerpt
@@ -107,14 +107,16 @@ def birds(folder: Path, most: int | None = None) -> list[Asked]:
 
 
 def strikes(folder: Path, most: int) -> list[Asked]:
-    """The first strikes of a world of struck things; the label is the group of material."""
+    """The first strikes of a world of struck things, each thing cut out; the label is the group of material."""
     found = []
     for path in sorted(folder.glob("*.tar")):
-        for example in shards.examples(path, only={"jpg", "json", "hit0.flac"}):
+        for example in shards.examples(path, only={"jpg", "json", "mask.png", "hit0.flac"}):
             label, shape = example.truth.get("group"), example.truth.get("shape_key")
             if not isinstance(label, str) or not example.sounds:
                 raise InputError(f"{example.key!r} is no strike; make some with `synesthesia world knock`.")
-            found.append(Asked(example.sounds[0], example.image, label, str(shape), np.zeros(0)))
+            (sight,) = portrayed(sights(example))
+            shown = sight.portrait or sight.image
+            found.append(Asked(sight.sound, shown, label, str(shape), np.zeros(0)))
             if len(found) == most:
                 return found
     return found
@@ -465,10 +467,14 @@ def evaluate(
     tell(f"{len(asked)} recordings of {len(kinds)} kinds seen")
     if bird_worlds is not None:
         learned, own, unseen = (birds(path, 20 * MOST_LEARNED) for path in bird_worlds)
-        reader = Reader.teach(look([a.picture for a in own], side), np.stack([a.traits for a in own]))
+        # As they are and as portraits: what is drawn is one, and what is real is the other.
+        taught = [a.picture for a in own] + [a.portrait or a.picture for a in own]
+        reader = Reader.teach(look(taught, side), np.stack([a.traits for a in own] * 2))
         library = Known([a.sound for a in learned], [a.picture for a in learned], [a.object for a in learned])
         result["birds"], shown["birds"] = of_birds(model, unseen, library, reader, look, seed)
         result["filled"]["birds"] = filled(model, unseen, seed)
+        portraits = [replace(a, picture=a.portrait or a.picture) for a in unseen]
+        result["filled"]["portraits of birds"] = filled(model, portraits, seed)
         tell(f"{len(unseen)} birds seen")
         if hearing is not None:
             result["cycle"] = cycle(model, hearing, unseen, reader, look, seed)

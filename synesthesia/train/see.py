@@ -2,12 +2,12 @@
 
 The picture codec finds the axes in which squares of pictures are said, and its decoder learns, judged by pixels and by
 the locator's eyes, to put back what those leave out. The bridge learns to listen first: to tell from a sound, as the
-locator's ears hear it, how the locator's eyes see what made it, where its picture is light and dark, and in worlds the
-numbers behind it (how long a bird's bill is, how dense what was struck). Then it learns to draw; a flow that must find
-out by itself what it is led by takes many thousands of steps. Of worlds it draws portraits, without what nobody can
-hear. Eyes, ears and the space they share stay as they are. What frozen ears hear is kept: to listen takes longer than
-to learn from it. Kinds are numbers that say which photos and recordings may stand together; nobody tells what they are
-called.
+locator's ears hear it, how the locator's eyes see what made it, and in worlds the numbers behind it (how long a bird's
+bill is, how dense what was struck): a notion of the picture. Then it learns to draw, from notions that are true of
+pictures in part and told from their sounds in part; a flow that must find out by itself what it is led by takes many
+thousands of steps. Of worlds it draws portraits, without what nobody can hear. Eyes, ears and the space they share stay
+as they are. What frozen ears hear is kept: to listen takes longer than to learn from it. Kinds are numbers that say
+which photos and recordings may stand together; nobody tells what they are called.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torch.nn import functional as F
 
 from .. import media, shards
 from ..bridges.grounding import Locator
-from ..bridges.heads import TOKENS
 from ..bridges.hearing import LOUDNESS_DB
 from ..bridges.seeing import Seeing
 from ..codecs import bands
@@ -58,23 +56,23 @@ AT_ONCE = 16  # sounds
 STRUCK = ("density", "loss", "size", "wall", "wave_speed", "youngs_modulus")  # what is told of a struck object
 DECADES = 30.0  # the largest by the smallest, above which logarithms are taken
 NOTHING = 224  # of 255: grey around what is cut out
-PLACES = 4  # along a side: how finely it is told where a picture is light and dark
-SHADES = 3  # axes of the codec that are told there
 
 
 @dataclass(frozen=True)
 class SeeRun:
     """Everything that a run is.
 
-    Steps count batches: of `glances` pictures for the codec, of twice `batch` to learn to listen, of `batch` to draw.
-    `eyes` weighs how differently the locator's eyes see a picture and what the codec made of it. `little` is the share
-    of photos of 64 pixels among the photos, `drawn` that of worlds among all pictures, where there are any, each world
-    by the root of how many it has. Of a sound `seconds` are heard, and `moments` of what is heard are kept, of `crops`
-    crops of each recording. `width`, `layers`, `heads`, `patch`: of `PicturingConfig`.
+    Steps count batches: of `glances` pictures for the codec, of twice `batch` to learn to listen, of three times
+    `batch` to sketch, of `batch` itself to draw. `eyes` weighs how differently the locator's eyes see a picture and
+    what the codec made of it. `little` is the share of photos of 64 pixels among the photos, `drawn` that of worlds
+    among all pictures, where there are any, each world by the root of how many it has. Of a sound `seconds` are heard,
+    and `moments` of what is heard are kept, of `crops` crops of each recording. `width`, `layers`, `heads`, `patch`: of
+    `PicturingConfig`.
     """
 
     codec_steps: int = 1000
-    ear_steps: int = 2500
+    ear_steps: int = 4500
+    sketch_steps: int = 6000
     see_steps: int = 5500
     glances: int = 8
     batch: int = 32
@@ -92,10 +90,8 @@ class SeeRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if (
-            min(self.codec_steps, self.ear_steps, self.see_steps, self.glances, self.batch, self.moments, self.crops)
-            < 1
-        ):
+        steps = (self.codec_steps, self.ear_steps, self.sketch_steps, self.see_steps)
+        if min(*steps, self.glances, self.batch, self.moments, self.crops) < 1:
             raise InputError("Steps, pictures, moments and crops of a run are one at least.")
         if not (0 <= self.little <= 1 and 0 <= self.drawn <= 1 and 0 <= self.eyes <= 100):
             raise InputError("Shares of a run lie between 0 and 1, the weight of the eyes between 0 and 100.")
@@ -124,7 +120,7 @@ class Heard:
         """What `Heard(**…)` takes."""
         return {"frames": self.frames, "shared": self.shared, "mel": self.mel}
 
-    def listened(self, picturing: Picturing) -> Float[torch.Tensor, "n tokens width"]:
+    def listened(self, picturing: Picturing) -> Float[torch.Tensor, "n notion"]:
         """What a bridge makes of it."""
         return picturing.listen(self.shared, self.frames, torch.full((len(self),), self.frames.shape[1]), self.mel)
 
@@ -385,6 +381,11 @@ class Lesson:
     looks: Float[torch.Tensor, "n eyes"]
     numbers: Float[torch.Tensor, "n numbers"]
 
+    @property
+    def notion(self) -> Float[torch.Tensor, "n notion"]:
+        """What is true of each picture: how eyes see it, and the numbers, 0 where there are none."""
+        return torch.cat([self.looks, self.numbers.nan_to_num()], 1)
+
 
 class Pairs:
     """Pictures and what is heard with them: photos with recordings of their kind, and moments of worlds.
@@ -422,6 +423,13 @@ class Pairs:
             some = torch.from_numpy(rng.integers(len(self._pixels[k]), size=int((of == k).sum())))
             out.append(views(self._pixels[k][some], g, self._run.codec.side, self._posed[k][some]))
         return torch.cat(out)
+
+    def posed(self) -> Float[torch.Tensor, "n 3 side side"]:
+        """The first pictures that are shown in one pose; of no world, the first of any."""
+        posed = [pixels[some][:FITTED] for pixels, some in zip(self._pixels, self._posed, strict=True) if some.any()]
+        first = (posed or self._pixels)[0][:FITTED]
+        still = torch.ones(len(first), dtype=torch.bool)
+        return views(first, torch.Generator(), self._run.codec.side, still)
 
     def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Lesson:
         """Pictures of what sounds, and what is heard with each."""
@@ -507,6 +515,7 @@ def train(
     model = begun(pairs, listener, str(locator), run)
     teach_codec(model, pairs, out, run)
     teach_to_listen(model, pairs, out, run)
+    teach_to_sketch(model, pairs, out, run)
     teach_to_draw(model, pairs, out, run)
     return model.save(out / "final")
 
@@ -515,7 +524,8 @@ def begun(pairs: Pairs, locator: Locator, reference: str, run: SeeRun) -> Seeing
     """A model that has learned nothing but the axes of pictures."""
     torch.manual_seed(run.seed)
     sizes = {"width": run.width, "layers": run.layers, "heads": run.heads, "patch": run.patch}
-    model = Seeing.new(locator, reference, run.codec, seconds=run.seconds, **sizes)
+    notion = locator.eyes.dense.width + pairs.behind
+    model = Seeing.new(locator, reference, notion, run.codec, seconds=run.seconds, **sizes)
     some = pairs.pictures(np.random.default_rng([run.seed, 54]), torch.Generator().manual_seed(run.seed), FITTED)
     model.codec.fit(some)
     model.picturing.fit_scale(model.codec.encode(some))
@@ -536,53 +546,88 @@ def teach_codec(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
     fit(model.codec, loss, LoopConfig(run.codec_steps, 1e-3, ema=0.999, seed=run.seed), out / "codec")
 
 
-class Telling(nn.Module):
-    """What is told from a sound while the bridge learns to listen to it; left out of what is saved."""
-
-    def __init__(self, model: Seeing, pairs: Pairs) -> None:
-        super().__init__()
-        self.picturing, self.codec = model.picturing, model.codec
-        eyes = model.locator.eyes.dense.width
-        self.sizes = (eyes, SHADES * PLACES**2, pairs.behind)
-        self.tell = nn.Linear(TOKENS * model.picturing.config.width, sum(self.sizes))
-
-    def forward(self, heard: Heard) -> tuple[torch.Tensor, ...]:
-        """How eyes see the picture, its shades in `PLACES` × `PLACES` places, and the numbers behind it."""
-        return self.tell(heard.listened(self.picturing).flatten(1)).split(self.sizes, 1)
-
-    def loss(self, lesson: Lesson) -> dict[str, torch.Tensor]:
-        looks, shades, numbers = self(lesson.heard)
-        with torch.no_grad():
-            latents = self.codec.encode(lesson.pictures)[..., :SHADES].permute(0, 3, 1, 2)
-            true = F.adaptive_avg_pool2d(latents, PLACES).flatten(1)
-        known = lesson.numbers.isfinite()
-        return {
-            "looks": (looks - lesson.looks).square().mean(),
-            "shades": (shades - true).square().mean(),
-            "numbers": (numbers - lesson.numbers.nan_to_num()).square()[known].sum() / max(int(known.sum()), 1),
-        }
-
-
 def teach_to_listen(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
-    """The bridge learns to tell from a sound what there is to see, as far as a few numbers say it."""
-    telling = Telling(model, pairs)
-    telling.codec.requires_grad_(False)
+    """The bridge learns to tell from a sound what there is to see: a notion of it, as far as a sound says it."""
+    bridge, eyes = model.picturing, model.locator.eyes.dense.width
+    bridge.requires_grad_(False)
+    bridge.ear.requires_grad_(True)
+    bridge.tell.requires_grad_(True)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        return telling.loss(pairs.draw(np.random.default_rng([run.seed, 55, step]), g, 2 * run.batch))
+        lesson = pairs.draw(np.random.default_rng([run.seed, 55, step]), g, 2 * run.batch)
+        gaps = (lesson.heard.listened(bridge) - lesson.notion).square()
+        looks, numbers, known = gaps[:, :eyes], gaps[:, eyes:], lesson.numbers.isfinite()
+        return {
+            "looks": looks.mean(),
+            "numbers": numbers[known].sum() / max(int(known.sum()), 1),
+            # A bird is not dense: numbers that other things have are none.
+            "none": numbers[~known].sum() / max(int((~known).sum()), 1),
+        }
 
-    fit(telling, loss, LoopConfig(run.ear_steps, 1e-3, ema=0.995, seed=run.seed, weight_decay=0.05), out / "ear")
+    fit(bridge, loss, LoopConfig(run.ear_steps, 1e-3, ema=0.995, seed=run.seed, weight_decay=0.05), out / "ear")
+
+
+def teach_to_sketch(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
+    """The bridge learns what a notion looks like on average."""
+    bridge, weight = model.picturing, evened(model, pairs.posed())
+    bridge.requires_grad_(False)
+    bridge.sketch.requires_grad_(True)
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([run.seed, 56, step])
+        notion, latents = _half_true(model, pairs.draw(rng, g, 3 * run.batch), g)
+        return bridge.sketch_loss(notion, latents, weight, g)
+
+    fit(bridge, loss, LoopConfig(run.sketch_steps, 1.5e-3, ema=0.99, seed=run.seed), out / "sketch")
+    fit_doubt(model, pairs, run)
+
+
+def fit_doubt(model: Seeing, pairs: Pairs, run: SeeRun) -> None:
+    """The bridge learns how wrong its sketches are."""
+    g = torch.Generator().manual_seed(run.seed)
+    lesson = pairs.draw(np.random.default_rng([run.seed, 59]), g, FITTED)
+    model.eval()
+    with torch.no_grad():
+        latents, heard = model.codec.encode(lesson.pictures), lesson.heard.listened(model.picturing)
+    model.picturing.fit_doubt(heard, latents)
+
+
+@torch.no_grad()
+def evened(model: Seeing, pictures: Float[torch.Tensor, "n 3 side side"]) -> Float[torch.Tensor, " latent"]:
+    """Weights, 1 on the mean, that make all axes of the codec count alike in pictures of one pose.
+
+    Colour, which tells birds apart, has a tenth of the variance that light and dark have.
+    """
+    latents = model.picturing.scale(model.codec.encode(pictures))
+    weight = 1 / (latents - latents.mean(0)).square().mean((0, 1, 2)).clamp_min(1e-6)
+    return weight / weight.mean()
 
 
 def teach_to_draw(model: Seeing, pairs: Pairs, out: Path, run: SeeRun) -> None:
-    """The bridge learns to draw pictures from what it hears; how it listens stays."""
-    model.picturing.ear.requires_grad_(False)
+    """The bridge learns to draw pictures from notions, over their sketches."""
+    bridge = model.picturing
+    bridge.requires_grad_(False)
+    bridge.flow.requires_grad_(True)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        bridge.sketch.eval()
         lesson = pairs.draw(np.random.default_rng([run.seed, 52, step]), g, run.batch)
-        model.picturing.ear.eval()
-        with torch.no_grad():
-            latents, tokens = model.codec.encode(lesson.pictures), lesson.heard.listened(model.picturing)
-        return model.picturing.loss(tokens, latents, g)
+        return bridge.loss(*_half_true(model, lesson, g), g)
 
-    fit(model.picturing, loss, LoopConfig(run.see_steps, 1e-3, ema=0.999, seed=run.seed), out / "see")
+    fit(bridge, loss, LoopConfig(run.see_steps, 1e-3, ema=0.999, seed=run.seed), out / "see")
+
+
+def _half_true(
+    model: Seeing, lesson: Lesson, g: torch.Generator
+) -> tuple[Float[torch.Tensor, "n notion"], Float[torch.Tensor, "n rows columns latent"]]:
+    """Notions to draw from, and latents of the pictures.
+
+    How eyes see a picture is told in part by the picture, in part by its sound, so that what a sound leaves open is
+    left open; numbers are the true ones, so that what is told is drawn.
+    """
+    eyes = model.locator.eyes.dense.width
+    model.picturing.ear.eval()
+    with torch.no_grad():
+        latents, heard = model.codec.encode(lesson.pictures), lesson.heard.listened(model.picturing)
+    looks = torch.lerp(heard[:, :eyes], lesson.looks, torch.rand(len(heard), 1, generator=g))
+    return torch.cat([looks, lesson.notion[:, eyes:]], 1), latents
