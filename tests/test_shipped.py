@@ -301,5 +301,6 @@ def _coarse(picture: Image) -> np.ndarray:
 def test_the_same_sound_and_seed_give_the_same_picture(seeing: Seeing, scenes: list[Example]) -> None:
     heard = seeing.attend(scenes[0].sounds[0])
     one, again, other = seeing.pictures(heard, [3, 3, 4])
-    np.testing.assert_array_equal(one.pixels, again.pixels)
-    assert np.abs(np.asarray(one.pixels, int) - other.pixels).mean() > 1
+    gaps = [np.abs(np.asarray(one.pixels, int) - picture.pixels) for picture in (again, other)]
+    assert gaps[0].max() <= 1  # of 255: where a row stands in a batch, its sums are rounded otherwise
+    assert gaps[1].mean() > 1

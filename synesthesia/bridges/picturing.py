@@ -227,8 +227,8 @@ class Picturing(nn.Module):
             self.doubt.bias.copy_(gaps.mean() - notion.mean(0) @ weight)
 
     def begins(self, notion: Float[torch.Tensor, "n notion"]) -> Float[torch.Tensor, " n"]:
-        """Where on its way from noise (0) to a picture (1) the flow begins: the less wrong the sketch is going to be the
-        later; a sketch that is as wrong as `WORTHLESS` is not begun with.
+        """Where on its way from noise (0) to a picture (1) the flow begins: the later, the less wrong the sketch is
+        going to be; one that is as wrong as `WORTHLESS` is not begun with.
         """
         wrong = (self.doubt(notion)[:, 0] / 2).exp()
         return (1 - wrong / WORTHLESS).clamp(0.0, 1.0)
