@@ -14,6 +14,11 @@ synesthesia world scenes -n 128 --seed 2 --split val -o "$out/scenes/val"
 synesthesia world scenes -n 192 --seed 90003 --split test -o "$out/scenes/test"
 synesthesia train eyes "$data" --teacher "$teachers/mobilenet_v2_1.0_224_quant.tflite" -o "$out/eyes"
 synesthesia train hear "$out/shards" --eyes "$out/eyes/final" --scenes "$out/scenes" -o "$out/hear"
+synesthesia world birds -n 9000 --seed 11 --split train --seconds 4 -o "$out/birds/train"
+synesthesia world birds -n 240 --seed 90020 --split test --seconds 4 -o "$out/birds/test"
+synesthesia train sing "$out/shards" --worlds "$out/birds/train" --worlds "$out/scenes/train" --hearing "$out/hear/final" \
+  -o "$out/sing"
 synesthesia evaluate locate "$out/shards" --world "$out/scenes/test" --model "$out/hear/locator" -o "$out/locate.json"
 synesthesia evaluate hear "$out/shards" --world "$out/scenes/test" --train-world "$out/scenes/train" \
-  --clips "$data/clips" --judge "$judge" --model "$out/hear/final" -o "$out/hear.json"
+  --clips "$data/clips" --judge "$judge" --model "$out/sing/final" -o "$out/hear.json"
+synesthesia evaluate song "$out/birds/test" --train-world "$out/birds/train" --model "$out/sing/final" -o "$out/song.json"

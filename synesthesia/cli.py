@@ -982,6 +982,32 @@ def evaluate_birds(
     return 0
 
 
+def evaluate_song(
+    world: tyro.conf.Positional[Path],
+    output: _OUT = Path("song.json"),
+    train_world: Path | None = None,
+    model: str = "hear/tiny",
+    seed: int = 0,
+) -> int:
+    """Measure whether nameless birds of unseen species are given their own songs.
+
+    Args:
+        world: A folder that `synesthesia world birds --split test` made.
+        output: The figures, as JSON.
+        train_world: The same of the split train, for the row of what the most similar training bird sings.
+        model: A hearing model: a name, a folder, or hf:user/repo@commit.
+        seed: The same seed makes the same sounds and resamples.
+    """
+    from .bridges.hearing import Hearing
+    from .evaluate import song as room
+
+    media.check_writable(output)
+    result = room.evaluate(Hearing.load(model), world, train_world, seed, tell=_tell)
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.table(result))
+    return 0
+
+
 def bench_hear(repeats: int = 9, json: bool = False, model: str | None = None) -> int:
     """How quick hear is here, and how much memory ten minutes take: medians with the machine's name.
 
@@ -1183,6 +1209,27 @@ def train_see(
     return 0
 
 
+def train_sing(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT,
+    worlds: tyro.conf.UseAppendAction[tuple[Path, ...]],
+    hearing: str = "hear/tiny",
+) -> int:
+    """Teach a hearing model to look closer at what sings and to sing it; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The folder for checkpoints; the last is in final/.
+        worlds: A folder that `synesthesia world birds` or `scenes` made; may be given more than once.
+        hearing: The hearing model, whose other skills stay as they are: a folder that `synesthesia train hear` left, a
+            name, or hf:user/repo@commit.
+    """
+    from .train import sing as room
+
+    print(room.train(shards, hearing, output, worlds))
+    return 0
+
+
 def train_text(
     shards: tyro.conf.Positional[Path],
     output: _OUT,
@@ -1310,6 +1357,7 @@ COMMANDS: dict[str, Any] = {
         "knock": train_knock,
         "pseudoword": train_pseudoword,
         "see": train_see,
+        "sing": train_sing,
         "text": train_text,
         "voice": train_voice,
     },
@@ -1320,6 +1368,7 @@ COMMANDS: dict[str, Any] = {
         "knock": evaluate_knock,
         "locate": evaluate_locate,
         "see": evaluate_see,
+        "song": evaluate_song,
         "walk": evaluate_walk,
         "words": evaluate_words,
     },

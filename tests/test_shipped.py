@@ -19,6 +19,7 @@ from synesthesia.bridges.knock import LINES, Knock, Physics
 from synesthesia.bridges.place import ALOFT, Ground, camera
 from synesthesia.bridges.seeing import Seeing
 from synesthesia.codecs.bands import LEVELS, Bands
+from synesthesia.evaluate import song
 from synesthesia.evaluate.judge import Judge
 from synesthesia.evaluate.locate import audible
 from synesthesia.metrics.localisation import iou, pointing
@@ -259,6 +260,14 @@ def test_what_is_seen_in_a_mirror_is_about_as_far(surveyor: Surveyor, scenes: li
         assert np.median(np.abs(np.log(a / b[:, ::-1]))) < 0.15
 
 
+def test_a_bird_that_nobody_knows_sings_its_own_song(hearing: Hearing, tmp_path: Path) -> None:
+    """Of species that no training has met, by a click: its own song among ten, and of two in a picture."""
+    birds.generate(18, 90031, tmp_path, split="test", workers=1, seconds=4.0, progress=False)
+    row = song.evaluate(hearing, tmp_path, tell=lambda _: None)["rows"]["click"]
+    assert row["among_10"]["value"] >= 0.35
+    assert row["of_two"]["value"] >= 0.6
+
+
 @pytest.fixture(scope="module")
 def seeing() -> Seeing:
     return Seeing.load("see/tiny")
@@ -273,8 +282,8 @@ def test_a_bird_that_nobody_knows_is_drawn_as_its_song_says(seeing: Seeing) -> N
         bird_laws.individual(bird_laws.species(n), rng) for n in bird_laws.SPLITS["test"][:SINGERS]
     ]  # fmt: skip
     drawn, true = [], []
-    for look, song in singers:
-        wave, _ = bird_songs.sing(song, 4.0, rng)
+    for look, sings in singers:
+        wave, _ = bird_songs.sing(sings, 4.0, rng)
         heard = seeing.attend(Sound(wave.astype(np.float32)[None], bird_songs.RATE))
         drawn.append(_coarse(seeing.pictures(heard, [0])[0]))
         true.append(_coarse(birds.portrait(look, seeing.side)))

@@ -218,8 +218,10 @@ def test_own_songs_are_found_and_noise_is_at_chance() -> None:
     rng = np.random.default_rng(0)
     own = rng.standard_normal((60, 13))
     spread = np.ones(13)
-    assert worlds.identified(own + 0.01, own, spread, 0).mean() == 1
-    assert worlds.identified(rng.standard_normal((60, 13)), own, spread, 0).mean() == pytest.approx(0.1, abs=0.06)
+    assert worlds.identified(own + 0.01, own, np.arange(60), spread, 0).mean() == 1
+    assert worlds.identified(rng.standard_normal((60, 13)), own, np.arange(60), spread, 0).mean() == pytest.approx(
+        0.1, abs=0.06
+    )
 
 
 def test_bad_input_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """Hearing a picture: a place in it → its sound; all of it → a scene of stems over a bed.
 
 `Hearing` is the mapper with what it stands on: a locator, whose eyes see the patches and whose grounding says what
-sounds at all, and a voice, which makes sound of the mapper's latents. Nothing on the way reads or writes a word.
+sounds at all, and a voice, which makes sound of the mapper's latents. Nothing on the way reads or writes a word. What
+sings is looked at again, closer, and sung note by note (`singing`); the rest is the mapper's.
 
 All sound of the mapper is at one loudness (it learned from recordings brought to `LOUDNESS_DB`); how loud a part of a
 scene is follows from how much of the picture it takes. A soft limit on each part and gains that sum to at most one keep
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ import torch
 from torch import nn
 
 from .. import hub
+from ..codecs import notes
 from ..codecs.bands import Bands
 from ..encoders.base import Patches
 from ..senses import Image, InputError, Point, Region, Scene, Sound, Stem
@@ -29,6 +32,7 @@ from ..spaces import Features
 from .grounding import Locator, Seen
 from .heads import TOKENS
 from .mapper import Condition, Mapper, MapperConfig
+from .singing import Singing, SingingConfig, closer
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -48,11 +52,13 @@ Spot = Point | Region
 class HearingConfig:
     """`locator`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`: the mapper's, see `Mapper.stream`.
 
-    A place whose patches sound with less than `sure` (in [0, 1]) is given ambience instead of a guess.
+    A place whose patches sound with less than `sure` (in [0, 1]) is given ambience instead of a guess. Without
+    `singing` everything is the mapper's.
     """
 
     locator: str
     mapper: MapperConfig
+    singing: SingingConfig | None = None
     steps: int = 4
     guidance: float = 3.0
     sure: float = 0.5
@@ -71,12 +77,14 @@ class View:
 class Focus:
     """What a click, a box or a mask led to: the part of the picture that is heard, and how surely it sounds.
 
-    `tokens` lead the mapper; None where nothing is made of it.
+    `tokens` lead the mapper; None where nothing is made of it. `notion` leads the singer instead, where
+    notes are heard.
     """
 
     region: Region
     confidence: float
     tokens: torch.Tensor | None
+    notion: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +110,7 @@ class Hearing(nn.Module):
         self.config = config
         self.locator = locator.requires_grad_(False)
         self.mapper = Mapper(config.mapper)
+        self.singing = None if config.singing is None else Singing(config.singing)
         self.voice = Bands()
         if config.mapper.source != locator.eyes.dense or config.mapper.target != self.voice.space:
             raise InputError(
@@ -119,8 +128,9 @@ class Hearing(nn.Module):
         config, tensors = hub.load_model(reference, yes=yes)
         try:
             told = dict(config["model"])
-            mapper = MapperConfig.from_dict(told.pop("mapper"))
-            model = cls(HearingConfig(mapper=mapper, **told), Locator.load(told["locator"], yes=yes))
+            mapper, singing = MapperConfig.from_dict(told.pop("mapper")), told.pop("singing", None)
+            sings = None if singing is None else SingingConfig.from_dict(singing)
+            model = cls(HearingConfig(mapper=mapper, singing=sings, **told), Locator.load(told["locator"], yes=yes))
             hub.fill(model, tensors, reference, ELSEWHERE)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
@@ -158,7 +168,16 @@ class Hearing(nn.Module):
         weights = weights / weights.sum()
         confidence = float((weights * view.seen.sounding).sum())
         region = spot if isinstance(spot, Region) else Region(np.minimum(weights / weights.max(), 1.0))
-        return Focus(region, confidence, condition.tokens[0])
+        if self.singing is None:
+            return Focus(region, confidence, condition.tokens[0])
+        patches = torch.from_numpy(view.patches.dense.values)
+        thing = region if isinstance(spot, Region) else self.singing.around(patches, spot)
+        told = self.singing.look(*(part[None] for part in closer(view.image, thing, self.singing.config.eyes.size)))
+        clear = float(told.clear.sigmoid())
+        if clear < self.singing.config.clear:
+            return Focus(region, confidence, condition.tokens[0])
+        # What sings sounds, whatever the patches of the whole picture say.
+        return Focus(thing, max(confidence, clear), condition.tokens[0], told.notion[0])
 
     def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]:
         """What the eyes say about a region of each picture: the mean over its patches. For baselines."""
@@ -195,20 +214,35 @@ class Hearing(nn.Module):
         `given` is a sound to go on from. Joined they are what `scene` gives, sample by sample. The first comes after
         one block of latents and what the voice looks ahead.
         """
-        rows, tokens = _voices(plan)
-        condition = Condition(tokens, tokens.new_zeros(len(rows), 1, 1))
-        seeds = [plan.seed + row for row in rows]
+        songs = {row: self._player(lead, plan.seed + row, given) for row, lead in _sung(plan).items()}
+        for parts in self._led(plan, given):
+            n = len(next(iter(parts.values()))) if parts else self.mapper.config.block * self.voice.hop
+            yield _levelled(plan, parts | {row: song.take(n) for row, song in songs.items()}, n)
+
+    def _led(self, plan: Plan, given: Sound | None) -> Iterator[dict[int, Float[np.ndarray, " n"]]]:
+        """Blocks of what the mapper makes of a plan, by row; without rows for ever where it makes nothing of it."""
+        led = _voices(plan)
+        if not led:
+            yield from repeat({})
         past = None
         if given is not None:
             latents = self.voice.encode(given)
-            past = Features(np.repeat(latents.values[None], len(rows), 0), latents.space)
-        c = self.config
-        running = self.mapper.stream(condition, seeds, steps=c.steps, guidance=c.guidance, given=past)
+            past = Features(np.repeat(latents.values[None], len(led), 0), latents.space)
+        c, seeds = self.config, [plan.seed + row for row in led]
+        running = self.mapper.stream(_condition(led), seeds, steps=c.steps, guidance=c.guidance, given=past)
         decoders = [self.voice.decoder(seed) for seed in seeds]
         for block in running:
             parts = [d.push(Features(row, block.space)) for d, row in zip(decoders, block.values, strict=True)]
             if len(parts[0]):
-                yield _levelled(plan, rows, parts)
+                yield dict(zip(led, parts, strict=True))
+
+    def _player(self, notion: torch.Tensor, seed: int, given: Sound | None = None) -> notes.Player:
+        """Who sings; after a given song in its manner, if there were notes in it."""
+        assert self.singing is not None
+        heard = None if given is None else notes.listen(given)
+        if heard is None or not len(heard.notes):
+            return notes.Player(self.singing.sing(notion, seed), seed)
+        return notes.Player(self.singing.sing(notion, seed, heard.notes), seed, begun=heard.since)
 
     def scene(self, view: View, plan: Plan, seconds: float, given: Sound | None = None) -> Scene:
         """So many seconds of what was planned."""
@@ -223,18 +257,19 @@ class Hearing(nn.Module):
 
     def loop(self, view: View, plan: Plan, seconds: float) -> Scene:
         """One period of what was planned, which repeats without a seam: its end runs into its beginning."""
-        rows, tokens = _voices(plan)
         frames = max(2 * FADE, self.voice.frames(seconds))
-        c, seeds = self.config, [plan.seed + row for row in rows]
-        condition = Condition(tokens, tokens.new_zeros(len(rows), 1, 1))
-        latents = self.mapper.generate(condition, frames + FADE, seeds, steps=c.steps, guidance=c.guidance)
-        share = ((np.arange(FADE) + 0.5) / FADE)[:, None]
-        parts = []
-        for values, seed in zip(latents.values, seeds, strict=True):
-            period = values[:frames].copy()
-            period[:FADE] = share * values[:FADE] + (1 - share) * values[frames:]
-            parts.append(self.voice.loop(Features(period.astype(np.float32), latents.space), seed).mono)
-        return self._scene(view, plan, _levelled(plan, rows, parts))
+        n = frames * self.voice.hop
+        parts = {}
+        if led := _voices(plan):
+            c, seeds = self.config, [plan.seed + row for row in led]
+            latents = self.mapper.generate(_condition(led), frames + FADE, seeds, steps=c.steps, guidance=c.guidance)
+            for row, values, seed in zip(led, latents.values, seeds, strict=True):
+                period = _round(values, frames).astype(np.float32)
+                parts[row] = self.voice.loop(Features(period, latents.space), seed).mono
+        for row, notion in _sung(plan).items():
+            song = self._player(notion, plan.seed + row).take(n + FADE * self.voice.hop)
+            parts[row] = _round(song[:, None], n)[:, 0]
+        return self._scene(view, plan, _levelled(plan, parts, n))
 
     def go_on(self, view: View, plan: Plan, given: Sound, seconds: float) -> Scene:
         """The given beginning, and so many seconds after it as the plan has it; a plan of one part."""
@@ -268,16 +303,34 @@ class Hearing(nn.Module):
         ]
 
 
-def _voices(plan: Plan) -> tuple[list[int], torch.Tensor]:
-    """Which rows of a plan are heard, and what leads them."""
-    leads = [*(f.tokens for f in plan.foci), plan.bed]
-    rows = [k for k, lead in enumerate(leads) if lead is not None]
-    return rows, torch.stack([lead for lead in leads if lead is not None])
+def _voices(plan: Plan) -> dict[int, torch.Tensor]:
+    """The rows of a plan that the mapper makes, and what leads them."""
+    leads = [*(f.tokens if f.notion is None else None for f in plan.foci), plan.bed]
+    return {row: lead for row, lead in enumerate(leads) if lead is not None}
 
 
-def _levelled(plan: Plan, rows: Sequence[int], parts: Sequence[np.ndarray]) -> Float[np.ndarray, "parts n"]:
-    out = np.zeros((len(plan.levels), len(parts[0])), np.float32)
-    for row, part in zip(rows, parts, strict=True):
+def _sung(plan: Plan) -> dict[int, torch.Tensor]:
+    """The rows of a plan that are sung, and what leads them."""
+    return {row: f.notion for row, f in enumerate(plan.foci) if f.tokens is not None and f.notion is not None}
+
+
+def _condition(led: Mapping[int, torch.Tensor]) -> Condition:
+    tokens = torch.stack(list(led.values()))
+    return Condition(tokens, tokens.new_zeros(len(led), 1, 1))
+
+
+def _round(values: Float[np.ndarray, "more width"], n: int) -> Float[np.ndarray, "n width"]:
+    """The first n rows, with what follows them brought in at their beginning: they come round without a seam."""
+    over = len(values) - n
+    share = ((np.arange(over) + 0.5) / over)[:, None]
+    period = values[:n].copy()
+    period[:over] = share * values[:over] + (1 - share) * values[n:]
+    return period
+
+
+def _levelled(plan: Plan, parts: Mapping[int, np.ndarray], n: int) -> Float[np.ndarray, "parts n"]:
+    out = np.zeros((len(plan.levels), n), np.float32)
+    for row, part in parts.items():
         out[row] = limited(part) * np.float32(plan.levels[row])
     return out
 

@@ -90,17 +90,22 @@ class Chorus:
         from ..bridges.mapper import Condition
 
         model, config = self.model, self.model.config
-        leads, own = [], []
+        leads, own, sung = [], [], {}
         once = {id(image): image for image in images}  # two places in one picture need one look
         views = dict(zip(once, model.see(list(once.values())), strict=True))
-        for image, region, seed in zip(images, regions, seeds, strict=True):
+        for number, (image, region, seed) in enumerate(zip(images, regions, seeds, strict=True)):
             view = views[id(image)]
             plan = model.plan(view, region, seed)
+            if plan.foci[0].tokens is not None and plan.foci[0].notion is not None:
+                sung[number] = model.scene(view, plan, seconds).mix
+                continue
             row = 0 if plan.foci[0].tokens is not None else 1  # the row of the plan that is heard gives the seed
             lead = (plan.foci[0].tokens, plan.bed)[row]
             assert lead is not None, "a plan for a place leads either the place or the bed"
             leads.append(lead)
             own.append(seed + row)
+        if not leads:
+            return list(sung.values())
         tokens = torch.stack(leads)
         latents = model.mapper.generate(
             Condition(tokens, tokens.new_zeros(len(leads), 1, 1)),
@@ -110,10 +115,11 @@ class Chorus:
             guidance=config.guidance,
         )
         n, rate = round(seconds * model.voice.rate), model.voice.rate
-        return [
+        made = iter(
             Sound(limited(model.voice.decode(Features(row, latents.space), seed).mono[:n])[None], rate)
             for row, seed in zip(latents.values, own, strict=True)
-        ]
+        )
+        return [sung[number] if number in sung else next(made) for number in range(len(images))]
 
 
 def _parts(n: int) -> list[slice]:

@@ -133,7 +133,7 @@ def birds(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, t
         return heard[id(row)]
 
     def identity(row: Row) -> Callable[[np.ndarray], float]:
-        right = identified(made(row), own, spread, seed)
+        right = identified(made(row), own, np.array(test.objects), spread, seed)
         return lambda index: float(right[index].mean())
 
     def songs(row: Row) -> Callable[[np.ndarray], float]:
@@ -201,16 +201,18 @@ def _sung(target: Float[np.ndarray, " voice"], seed: int, number: int) -> Float[
 def identified(
     made: Float[np.ndarray, "n names"],
     own: Float[np.ndarray, "n names"],
+    species: np.ndarray,
     spread: Float[np.ndarray, " names"],
     seed: int,
 ) -> Float[np.ndarray, " n"]:
-    """Of each: in which share of draws its own song is nearer to what was made than those of `AMONG` − 1 others."""
+    """Of each: in which share of draws its own song is nearer to what was made than those of `AMONG` − 1 others, of
+    other species."""
     rng, right = np.random.default_rng([seed, 31]), np.zeros(len(made))
     among = min(AMONG, len(made))
     for k in range(len(made)):
         gaps = judge.distance(made[k], own, spread)
         for _ in range(DRAWS):
-            others = rng.choice(np.delete(np.arange(len(made)), k), among - 1, replace=False)
+            others = rng.choice(np.flatnonzero(species != species[k]), among - 1, replace=False)
             right[k] += float(gaps[k] < gaps[others].min())
     return right / DRAWS
 

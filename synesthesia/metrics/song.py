@@ -36,7 +36,8 @@ _FLOOR_DB = -50.0
 
 class Track(NamedTuple):
     """Frames [n]: their middle in seconds, pitch in Hz, power in dB re full scale, and, in dB re the fundamental, the
-    power of the harmonics, of the strongest partial below it, and of what lies near it without being it."""
+    power of the harmonics, of the strongest partial below it (which lies at `below_hz`), and of what lies near it
+    without being it."""
 
     seconds: np.ndarray
     hz: np.ndarray
@@ -44,6 +45,7 @@ class Track(NamedTuple):
     harmonics_db: np.ndarray
     below_db: np.ndarray
     noise_db: np.ndarray
+    below_hz: np.ndarray
 
 
 class Syllable(NamedTuple):
@@ -66,9 +68,9 @@ def track(samples: Float[np.ndarray, " n"], rate: int) -> Track:
     frames = np.lib.stride_tricks.sliding_window_view(s, window)[::step]
     shape = np.hanning(window + 2)[1:-1]
     parts = [_frames(frames[k : k + 512] * shape, size, rate) for k in range(0, len(frames), 512)]
-    hz, total, harmonics, below, noise = (np.concatenate([part[k] for part in parts]) for k in range(5))
+    hz, total, harmonics, below, noise, below_hz = (np.concatenate([part[k] for part in parts]) for k in range(6))
     gain = 20 * math.log10(math.sqrt(size * float(shape @ shape) / 2))
-    return Track(np.arange(len(hz)) * step / rate, hz, total - gain, harmonics, below, noise)
+    return Track(np.arange(len(hz)) * step / rate, hz, total - gain, harmonics, below, noise, below_hz)
 
 
 def _frames(frames: np.ndarray, size: int, rate: int) -> tuple[np.ndarray, ...]:
@@ -94,13 +96,15 @@ def _frames(frames: np.ndarray, size: int, rate: int) -> tuple[np.ndarray, ...]:
         above += np.where(inside, _nearby(power, np.where(inside, k * hz / step, 1), 2)[1], 0)
     bins = np.arange(power.shape[1])[None]
     under = (bins < peak[:, None] - 1.3 * lobe) & (bins > 0.5 * peak[:, None]) & (bins >= low)
-    below = np.where(under, power, 0).max(axis=1)
+    lower = np.where(under, power, 0).argmax(axis=1)
+    below = np.where(lower > 0, power[row, lower], 0)
     # Some places to both sides of the partial; their median is blind to a second voice.
     beside = 2 * lobe + np.linspace(0, 0.33, 12) * peak[:, None]
     places = np.clip(np.round(peak[:, None] + np.concatenate([beside, -beside], axis=1)), 1, power.shape[1] - 1)
     noise = np.median(np.take_along_axis(power, places.astype(np.int64), axis=1), axis=1)
     total = power[:, low:high].sum(axis=1)
-    return hz, *(10 * np.log10(np.maximum(x, 1e-20)) for x in (total, above / own, below / own, noise / own))
+    levels = (10 * np.log10(np.maximum(x, 1e-20)) for x in (total, above / own, below / own, noise / own))
+    return hz, *levels, np.where(lower > 0, lower, 0.5 * peak) * step
 
 
 def _nearby(power: np.ndarray, where: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

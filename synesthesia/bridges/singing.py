@@ -1,0 +1,271 @@
+"""Singing: a closer look at what sings → a notion of its song → notes, one after another, for as long as you like.
+
+    place in a picture, cut out and looked at again ─ eyes ─▶ notion ─ singer ─▶ notes ─ `codecs.notes` ─▶ sound
+
+What a patch of the whole picture keeps of a bird does not tell it from another: so what is asked about is looked at
+again, larger, by eyes that were taught with pictures and songs that belong together. They tell how the notes of the
+song are on the whole, which is its *notion*, a vector and no word, and how much of the sound is notes at all (`clear`;
+rain is none, and is left to the mapper).
+
+Who sings learns from sounds alone: given the notion of a song it says which note comes next, as a mixture of Gaussians
+(Bishop 1994; Graves 2013, arXiv 1308.0850) over a recurrent memory. So eyes and singer need not learn together, and a
+song that nobody has a picture of can teach as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..codecs import notes
+from ..encoders.vision import Eyes, EyesConfig
+from ..senses import Image, InputError, Point, Region
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+NOTE = len(notes.NAMES)
+QUANTILES = (0.1, 0.5, 0.9)
+NOTION = (len(QUANTILES) + 1) * NOTE  # quantiles of each number of a note, and how much it changes from note to note
+FEWEST = 3  # notes that make a song
+MARGIN = 1.25  # side of what is cut out, in units of what is asked about
+SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
+_FIRST = 0.05, 0.3  # seconds, in which a song begins
+_SHARPEST = 0.03  # deviations; the least width of a Gaussian
+
+
+@dataclass(frozen=True)
+class SingingConfig:
+    """`eyes` look at squares of `eyes.size` pixels; `patches` is the width of those that see the whole picture.
+    `memory`: of the singer; `mixture`: Gaussians for each note.
+
+    `calm` narrows each Gaussian and prefers likely ones (1: as learned). `emphasis` moves a notion away from the mean
+    of all songs: what is told of a song is nearer to the mean than what is true. What is less `clear` is not sung.
+    """
+
+    eyes: EyesConfig = field(default_factory=lambda: EyesConfig(144, blocks=(1, 1, 2, 1)))
+    patches: int = 480
+    width: int = 256
+    memory: int = 256
+    mixture: int = 6
+    dropout: float = 0.2
+    calm: float = 0.25
+    emphasis: float = 1.6
+    clear: float = 0.6
+
+    def __post_init__(self) -> None:
+        sizes = (self.patches, self.width, self.memory, self.mixture)
+        if not all(isinstance(size, int) and 1 <= size <= 4096 for size in sizes) or not 0 <= self.dropout < 1:
+            raise InputError(
+                f"The sizes of a singer are whole numbers from 1 to 4096, its dropout below 1; not {self}."
+            )
+        if not (0 <= self.calm <= 2 and 0 < self.emphasis <= 10 and 0 <= self.clear <= 1):
+            raise InputError(f"A singer's calm lies in [0, 2], emphasis in (0, 10], clear in [0, 1]; not {self}.")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SingingConfig:
+        """What `dataclasses.asdict` gave, perhaps by way of JSON. Raises InputError for anything else."""
+        try:
+            told = dict(values)
+            eyes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.pop("eyes").items()}
+            return cls(eyes=EyesConfig(**eyes), **told)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"This is no configuration of a singer: {error}") from error
+
+
+class Told(NamedTuple):
+    """Of each of n places: the `notion` of its song (n, NOTION), standardised; how `clear` it is (n), a logit."""
+
+    notion: torch.Tensor
+    clear: torch.Tensor
+
+
+def notion_of(song: Float[np.ndarray, "n names"]) -> Float[np.ndarray, " notion"]:
+    """How the notes of a song are on the whole; InputError for fewer than `FEWEST`."""
+    if len(song) < FEWEST:
+        raise InputError(f"A song has {FEWEST} notes at least; this has {len(song)}.")
+    x = np.asarray(song, np.float64)
+    # The first note's time since the one before is unknown.
+    timed = np.concatenate([x[1:2], x[1:]])
+    x = np.concatenate([timed[:, :1], x[:, 1:]], 1)
+    parts = [*np.quantile(x, QUANTILES, axis=0), np.abs(np.diff(x, axis=0)).mean(0)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def closer(
+    image: Image, region: Region, size: int, margin: float = MARGIN
+) -> tuple[Float[torch.Tensor, "3 size size"], Float[torch.Tensor, "cells cells"]]:
+    """What is asked about, cut out square with a margin and brought to one size; and the region in it, in [0, 1]."""
+    from PIL import Image as Pil
+
+    mask = np.asarray(region.mask, np.float32)
+    y, x = (np.flatnonzero((mask > SEEN * mask.max()).any(axis)) for axis in (1, 0))
+    tall, wide = image.height / mask.shape[0], image.width / mask.shape[1]
+    edges = x[0] * wide, y[0] * tall, (x[-1] + 1) * wide, (y[-1] + 1) * tall
+    side = min(max(edges[2] - edges[0], edges[3] - edges[1]) * margin, image.width, image.height)
+    left, top = (
+        min(max((edges[k] + edges[k + 2] - side) / 2, 0.0), whole - side)
+        for k, whole in ((0, image.width), (1, image.height))
+    )
+    box = (left, top, left + side, top + side)
+    cut = Pil.fromarray(np.asarray(image.pixels)).resize((size, size), Pil.Resampling.BICUBIC, box, reducing_gap=3.0)
+    pixels = torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1).float() / 255
+    within = (left / wide, top / tall, (left + side) / wide, (top + side) / tall)
+    cells = size // 4
+    share = Pil.fromarray(mask / mask.max()).resize((cells, cells), Pil.Resampling.BILINEAR, within)
+    return pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1)
+
+
+class Outline(nn.Module):
+    """From the patches of a whole picture and a point: which patches belong to the thing that the point lies on."""
+
+    def __init__(self, patches: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(patches)
+        self.here, self.there = nn.Linear(patches, width), nn.Linear(patches, width)
+        self.mix = nn.Conv2d(2 * width + 3, width, 1)
+        self.near = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(
+        self, dense: Float[torch.Tensor, "n rows columns patches"], point: Float[torch.Tensor, "n 2"]
+    ) -> Float[torch.Tensor, "n rows columns"]:
+        """Logits; `point` is (x, y) in [0, 1] from the top left."""
+        rows, columns = dense.shape[1:3]
+        x = self.norm(dense).permute(0, 3, 1, 2)
+        at = F.grid_sample(x, 2 * point[:, None, None] - 1, padding_mode="border", align_corners=False)[..., 0, 0]
+        here, there = self.here(at)[:, :, None, None], self.there(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        across = (torch.arange(columns, device=x.device) + 0.5) / columns - point[:, :1]
+        down = (torch.arange(rows, device=x.device) + 0.5) / rows - point[:, 1:]
+        away = torch.stack([across[:, None].expand(-1, rows, -1), down[:, :, None].expand(-1, -1, columns)], 1)
+        away = torch.cat([away, away.square().sum(1, keepdim=True).sqrt()], 1)
+        x = F.gelu(self.mix(torch.cat([there, here * there, 3 * away], 1)))
+        return self.last(x + F.gelu(self.near(x)))[:, 0]
+
+
+class Singing(nn.Module):
+    """Eyes that tell a notion, and a singer that sings it. Notes and notions are standardised inside."""
+
+    middle: torch.Tensor
+    spread: torch.Tensor
+    usual: torch.Tensor
+    varied: torch.Tensor
+
+    def __init__(self, config: SingingConfig | None = None) -> None:
+        super().__init__()
+        self.config = c = config or SingingConfig()
+        self.outline = Outline(c.patches, c.width // 2)
+        self.eyes = Eyes(c.eyes)
+        seen = sum(c.eyes.widths[1:])
+        self.tell = nn.Sequential(
+            nn.LayerNorm(2 * seen), nn.Dropout(c.dropout), nn.Linear(2 * seen, 2 * c.width), nn.GELU(),
+            nn.Dropout(c.dropout),
+        )  # fmt: skip
+        self.answer = nn.Linear(2 * c.width, NOTION + 1)
+        self.enter = nn.Sequential(nn.Linear(NOTION, c.width), nn.GELU(), nn.Linear(c.width, c.width))
+        self.memory = nn.GRU(NOTE + c.width, c.memory, batch_first=True)
+        self.say = nn.Linear(c.memory + c.width, c.mixture * (1 + 2 * NOTE))
+        for name, size in (("middle", NOTE), ("usual", NOTION)):
+            self.register_buffer(name, torch.zeros(size))
+        for name, size in (("spread", NOTE), ("varied", NOTION)):
+            self.register_buffer(name, torch.ones(size))
+
+    # --- looking ---
+
+    def around(self, dense: Float[torch.Tensor, "rows columns patches"], point: Point) -> Region:
+        """What belongs to a point, as far as the patches of the whole picture tell."""
+        said = self.outline(dense[None], dense.new_tensor([[point.x, point.y]]))[0].sigmoid().cpu().numpy()
+        row, column = (min(int(v * n), n - 1) for v, n in zip((point.y, point.x), said.shape, strict=True))
+        said[row, column] = said.max()  # the point itself does
+        return Region(np.clip(said, 0.0, 1.0))
+
+    def look(self, pixels: Float[torch.Tensor, "n 3 size size"], masks: Float[torch.Tensor, "n cells cells"]) -> Told:
+        """What is told of places that were cut out (`closer`)."""
+        told = self.answer(self.seen(pixels, masks))
+        return Told(told[:, :-1], told[:, -1])
+
+    def seen(
+        self, pixels: Float[torch.Tensor, "n 3 size size"], masks: Float[torch.Tensor, "n cells cells"]
+    ) -> Float[torch.Tensor, "n twice_width"]:
+        """What it is told from: of all that lies in the mask, mean and maximum."""
+        pooled = []
+        for dense in self.eyes(pixels):
+            share = F.adaptive_avg_pool2d(masks[:, None], dense.shape[2:]) + 1e-3
+            pooled.append((dense * share).sum((2, 3)) / share.sum((2, 3)))
+            pooled.append((dense * share / share.amax((2, 3), keepdim=True)).amax((2, 3)))
+        return self.tell(torch.cat(pooled, 1))
+
+    # --- singing ---
+
+    def standard(self, song: Float[torch.Tensor, "*n names"]) -> Float[torch.Tensor, "*n names"]:
+        """Notes in units of their spread over all songs."""
+        return (song - self.middle) / self.spread
+
+    def loss(
+        self,
+        song: Float[torch.Tensor, "n most names"],
+        count: Int[torch.Tensor, " n"],
+        notion: Float[torch.Tensor, "n notion"],
+    ) -> torch.Tensor:
+        """What it takes to say the next note, in nats for each of its numbers, a mean over notes; all standardised.
+
+        When a song begins says nothing about it and is not learned.
+        """
+        known = torch.ones_like(song)
+        known[:, 0, 0] = 0.0
+        before = torch.cat([torch.zeros_like(song[:, :1]), (known * song)[:, :-1]], 1)
+        led = self.enter(notion)[:, None].expand(-1, song.shape[1], -1)
+        x, _ = self.memory(torch.cat([before, led], -1))
+        likely, middle, width = self._mixed(self.say(torch.cat([x, led], -1)))
+        each = -0.5 * ((song[:, :, None] - middle) / width).square() - width.log() - 0.5 * math.log(2 * math.pi)
+        whole = (likely.log_softmax(-1) + (each * known[:, :, None]).sum(-1)).logsumexp(-1)
+        there = torch.arange(song.shape[1], device=song.device) < count[:, None]
+        return -(whole * there).sum() / there.sum() / NOTE
+
+    def _mixed(self, said: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        k = self.config.mixture
+        likely, rest = said.split([k, 2 * k * NOTE], -1)
+        middle, width = rest.unflatten(-1, (k, 2 * NOTE)).chunk(2, -1)
+        return likely, middle, F.softplus(width) + _SHARPEST
+
+    def sing(
+        self,
+        notion: Float[torch.Tensor, " notion"],
+        seed: int,
+        given: Float[np.ndarray, "n names"] | None = None,
+    ) -> Iterator[Float[np.ndarray, " names"]]:
+        """Notes for ever, in the units of `codecs.notes`; after those of a `given` song, as if they were its own."""
+        c = self.config
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, 2**61], np.uint64)))
+        with torch.inference_mode():
+            led = self.enter(c.emphasis * notion[None])
+            last, memory = torch.zeros(1, NOTE, device=led.device), None
+            past = iter(() if given is None else self.standard(torch.from_numpy(given).to(led)))
+        first = True
+        while True:
+            with torch.inference_mode():
+                x, memory = self.memory(torch.cat([last, led], -1)[:, None], memory)
+                before = next(past, None)
+                own = before is None
+                if own:
+                    likely, middle, width = self._mixed(self.say(torch.cat([x[:, 0], led], -1)))
+                    shares = (likely[0].double() / max(c.calm, 1e-3)).softmax(-1).cpu().numpy()
+                    which = min(int(np.searchsorted(shares.cumsum(), rng.random())), c.mixture - 1)
+                    drawn = torch.from_numpy(rng.standard_normal(NOTE)).to(middle)
+                    last = (middle[0, which] + c.calm * width[0, which] * drawn)[None]
+                else:
+                    last = before[None]
+                note = (last[0] * self.spread + self.middle).cpu().numpy()
+                if first:
+                    last[0, 0] = 0.0
+                    note[0] = math.log2(rng.uniform(*_FIRST))
+                first = False
+            if own:
+                yield np.clip(note, notes.LOWEST, notes.HIGHEST)

@@ -1,0 +1,342 @@
+"""Looking closer and singing: what must hold whatever the weights are, and that both learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import toy_shards
+
+from synesthesia import cli
+from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
+from synesthesia.bridges.hearing import Hearing, HearingConfig
+from synesthesia.bridges.mapper import MapperConfig
+from synesthesia.bridges.singing import NOTE, NOTION, Outline, Singing, SingingConfig, closer, notion_of
+from synesthesia.codecs import notes
+from synesthesia.codecs.bands import Bands
+from synesthesia.encoders.vision import EyesConfig
+from synesthesia.evaluate import song as room
+from synesthesia.senses import Image, InputError, Point, Region, Sound
+from synesthesia.train import sing as school
+from synesthesia.train.loop import LoopConfig, fit
+from synesthesia.worlds import birds
+
+EYES = EyesConfig(64, (8, 8, 16, 16), (1, 1, 1, 1))
+SMALL = SingingConfig(EYES, 32, 16, 24, 2, dropout=0.0, emphasis=1.0, clear=0.0)
+SECONDS = 1.6
+
+
+def song(pitch: float, n: int = 12) -> np.ndarray:
+    """Notes of 80 ms, four a second, at one pitch."""
+    rows = np.zeros((n, NOTE), np.float32)
+    told = {"begins": -2.0, "lasts": -3.6, "pitch": pitch, "trill": 4.7, "rich": -30.0, "under": -40.0, "breath": -40.0}
+    for name, value in told.items():
+        rows[:, notes.NAMES.index(name)] = value
+    return rows
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image:
+    return Image(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that sings wherever one clicks, written to disk, and one that never does."""
+    folder = tmp_path_factory.mktemp("sing")
+    torch.manual_seed(0)
+    Locator(LocatorConfig(EYES, grounding=GroundingConfig(16, 2, 16, 1))).save(folder / "locate")
+    locator = Locator.load(folder / "locate")
+    mapper = MapperConfig(locator.eyes.dense, Bands.space, width=32, layers=2, heads=2)
+    for name, clear in (("sings", 0.0), ("silent", 1.0)):
+        config = dataclasses.replace(SMALL, clear=clear)
+        model = Hearing(HearingConfig(str(folder / "locate"), mapper, config, steps=2, sure=1e-6), locator)
+        assert model.singing is not None
+        rows = torch.from_numpy(song(11.0))
+        model.singing.middle.copy_(rows.mean(0))
+        model.singing.spread.fill_(0.3)
+        with torch.no_grad():
+            model.mapper.scale.mean[:64] = -50.0
+            model.mapper.scale.std[:64] = 6.0
+        model.save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hearing(folder: Path) -> Hearing:
+    return Hearing.load(folder / "sings")
+
+
+# --- the bridge ---
+
+
+def test_a_notion_says_how_notes_are_and_how_they_change() -> None:
+    same = notion_of(song(11.0)).reshape(4, NOTE)
+    assert np.allclose(same[:3], song(11.0)[0])
+    assert not same[3].any()
+    rising = song(11.0, 11)
+    rising[:, notes.NAMES.index("pitch")] += 0.1 * np.arange(11)
+    told = notion_of(rising).reshape(4, NOTE)[:, notes.NAMES.index("pitch")]
+    assert np.allclose(told, [11.1, 11.5, 11.9, 0.1], atol=1e-4)
+    late = song(11.0)
+    late[0, 0] = 3.0  # when a song begins says nothing about it
+    assert np.array_equal(notion_of(late), notion_of(song(11.0)))
+    with pytest.raises(InputError, match="3 notes at least"):
+        notion_of(song(11.0, 2))
+
+
+@pytest.mark.parametrize(
+    "box", [(0.4, 0.3, 0.5, 0.6), (0.0, 0.0, 0.1, 0.1), (0.9, 0.5, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)]
+)
+def test_what_is_asked_about_is_cut_out_whole(box: tuple[float, float, float, float]) -> None:
+    pixels = np.zeros((120, 200, 3), np.uint8)
+    x0, y0, x1, y1 = (round(v * side) for v, side in zip(box, (200, 120, 200, 120), strict=True))
+    pixels[y0:y1, x0:x1] = 255
+    cut, mask = closer(Image(pixels), Region.box(*box), 96)
+    assert cut.shape == (3, 96, 96)
+    assert mask.shape == (24, 24)
+    assert float(mask.max()) == pytest.approx(1, abs=0.02)
+    white = (cut.mean(0) > 0.5).float()
+    fine = torch.nn.functional.interpolate(mask[None, None], (96, 96), mode="bilinear")[0, 0]
+    assert float((white - fine).abs().mean()) < 0.06  # the mask lies on what is white
+    side = max(x1 - x0, y1 - y0)
+    if side * 1.25 < 120:  # all of it, with a margin
+        assert float(white.mean()) == pytest.approx((x1 - x0) * (y1 - y0) / (1.25 * side) ** 2, rel=0.15)
+
+
+def test_the_singer_learns_who_sings_how(tmp_path: Path) -> None:
+    """Two birds, one high and one low: told which, it sings at that pitch and in that time, and goes on so."""
+    torch.manual_seed(0)
+    model = Singing(dataclasses.replace(SMALL, width=32, memory=32))
+    songs = torch.from_numpy(np.stack([song(10.0), song(12.0)]))
+    model.middle.copy_(songs.flatten(0, 1).mean(0))
+    model.spread.copy_(songs.flatten(0, 1).std(0).clamp_min(0.05))
+    told = torch.zeros(2, NOTION)
+    told[0, 0], told[1, 0] = -1.0, 1.0
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        x = model.standard(songs)
+        return {"nats": model.loss(x + 0.02 * torch.randn(x.shape, generator=g), torch.tensor([12, 12]), told)}
+
+    before = loss(0, torch.Generator().manual_seed(0))["nats"].item()
+    fit(model, loss, LoopConfig(300, 1e-2, warmup=10, ema=0.9), tmp_path)
+    model.eval()
+    assert loss(0, torch.Generator().manual_seed(0))["nats"].item() < before - 1
+    for row, pitch in ((0, 10.0), (1, 12.0)):
+        sung = np.stack(list(islice(model.sing(told[row], 4), 20)))
+        assert np.abs(sung[:, notes.NAMES.index("pitch")] - pitch).max() < 0.15
+        assert np.abs(sung[1:, 0] + 2).max() < 0.2
+        again = np.stack(list(islice(model.sing(told[row], 4), 20)))
+        assert np.array_equal(sung, again)
+        assert not np.array_equal(sung, np.stack(list(islice(model.sing(told[row], 5), 20))))
+    given = np.stack(list(islice(model.sing(told[1], 1, song(12.0, 3)), 4)))
+    assert np.abs(given[:, notes.NAMES.index("pitch")] - 12).max() < 0.15
+
+
+def test_an_outline_is_what_is_like_the_point(tmp_path: Path) -> None:
+    """Each picture has two halves of different features; the half in which the point lies belongs to it."""
+    torch.manual_seed(0)
+    model = Outline(8, 16)
+
+    def halves(g: torch.Generator, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        left, right = 2 * torch.randn(2, n, 1, 1, 8, generator=g)
+        first = (torch.arange(6) < 3)[None, None, :, None]
+        dense = torch.where(first, left, right).expand(n, 5, 6, 8) + 0.2 * torch.randn(n, 5, 6, 8, generator=g)
+        point = torch.rand(n, 2, generator=g)
+        on_left = (point[:, :1, None] < 0.5).float()
+        return dense, point, torch.where(first[..., 0], on_left, 1 - on_left).expand(n, 5, 6)
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        dense, point, mask = halves(g, 32)
+        return {"patches": torch.nn.functional.binary_cross_entropy_with_logits(model(dense, point), mask)}
+
+    fit(model, loss, LoopConfig(250, 5e-3, warmup=10, ema=0.9), tmp_path)
+    model.eval()
+    with torch.inference_mode():
+        dense, point, mask = halves(torch.Generator().manual_seed(99), 64)
+        right = ((model(dense, point) > 0) == (mask > 0.5)).float().mean()
+    assert float(right) > 0.9
+
+
+def test_a_configuration_comes_back_and_nonsense_is_refused() -> None:
+    told = json.loads(json.dumps(dataclasses.asdict(SMALL)))
+    assert SingingConfig.from_dict(told) == SMALL
+    for bad in ({}, {"eyes": 3}, told | {"voice": 1}, told | {"calm": 9.0}, told | {"memory": 0}):
+        with pytest.raises(InputError):
+            SingingConfig.from_dict(bad)
+
+
+# --- hear ---
+
+
+def test_a_click_on_what_sings_is_notes(hearing: Hearing, photo: Image) -> None:
+    (view,) = hearing.see([photo])
+    plan = hearing.plan(view, Point(0.3, 0.4), 3)
+    assert plan.foci[0].notion is not None
+    mask = plan.foci[0].region.mask
+    rows, columns = mask.shape
+    assert mask[int(0.4 * rows), int(0.3 * columns)] == mask.max()  # the point itself belongs to what sings
+    mix = hearing.scene(view, plan, SECONDS).mix
+    player = hearing._player(plan.foci[0].notion, 3)
+    assert np.allclose(mix.mono, player.take(round(SECONDS * mix.rate)), atol=1e-6)
+    assert mix.mono.std() > 1e-3
+    other = hearing.scene(view, hearing.plan(view, Point(0.3, 0.4), 4), SECONDS).mix
+    assert not np.array_equal(mix.mono, other.mono)
+
+
+def test_songs_stand_beside_what_the_mapper_makes(hearing: Hearing, photo: Image) -> None:
+    (view,) = hearing.see([photo])
+    focus = hearing.focus(view, Point(0.3, 0.4))
+    plain = dataclasses.replace(focus, notion=None)
+    plan = dataclasses.replace(
+        hearing.plan(view, Point(0.3, 0.4), 3), foci=(plain, focus), bed=focus.tokens, levels=(0.4, 0.4, 0.2)
+    )
+    scene = hearing.scene(view, plan, SECONDS)
+    rows = [stem.sound.mono for stem in scene.stems] + [scene.bed.mono]
+    assert all(row.std() > 1e-4 for row in rows)
+    assert np.allclose(scene.mix.mono, sum(rows), atol=1e-6)
+    joined = np.concatenate(list(islice(hearing.blocks(plan), 12)), 1)
+    n = min(joined.shape[1], len(rows[0]))
+    assert np.array_equal(joined[:, :n], np.stack(rows)[:, :n])
+
+
+def test_a_loop_of_a_song_has_no_seam(hearing: Hearing, photo: Image) -> None:
+    (view,) = hearing.see([photo])
+    loop = hearing.loop(view, hearing.plan(view, Point(0.3, 0.4), 3), 2.0).mix.mono
+    steps = np.abs(np.diff(np.concatenate([loop, loop[:1]])))
+    assert steps[-1] <= steps[:-1].max()
+
+
+def test_a_song_goes_on_from_what_was_given(hearing: Hearing, photo: Image) -> None:
+    (view,) = hearing.see([photo])
+    plan = hearing.plan(view, Point(0.3, 0.4), 3)
+    for given in (notes.play(song(11.5, 5), 1.5, 0), Sound(np.zeros((1, 32_000), np.float32), 32_000)):
+        mix = hearing.go_on(view, plan, given, 1.0).mix
+        assert mix.seconds == pytest.approx(given.seconds + 1.0, abs=0.01)
+        kept = len(given.mono) - 2_000
+        assert np.allclose(mix.mono[:kept], given.mono[:kept], atol=1e-4)
+        assert mix.mono[len(given.mono) :].std() > 1e-4
+
+
+def test_where_nothing_sings_all_is_as_before(folder: Path, photo: Image) -> None:
+    silent = Hearing.load(folder / "silent")
+    (view,) = silent.see([photo])
+    assert silent.focus(view, Point(0.3, 0.4)).notion is None
+    made = silent.sounds([photo], [Point(0.3, 0.4)], 0.5, [3])[0].mono
+    silent.singing, silent.config = None, dataclasses.replace(silent.config, singing=None)
+    assert np.array_equal(silent.sounds([photo], [Point(0.3, 0.4)], 0.5, [3])[0].mono, made)
+
+
+# --- learning ---
+
+
+@dataclasses.dataclass(frozen=True)
+class Small(SingingConfig):
+    """What a toy is taught as."""
+
+    eyes: EyesConfig = dataclasses.field(default_factory=lambda: dataclasses.replace(EYES, size=48))
+    width: int = 16
+    memory: int = 24
+    mixture: int = 2
+
+
+RUN = school.SingRun(song_steps=3, look_steps=2, outline_steps=2, songs=4, glances=6)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("birds")
+    birds.generate(6, 5, folder, split="test", workers=1, side=96, seconds=2.0, progress=False)
+    return folder
+
+
+def test_a_hearing_model_is_taught_to_sing(
+    folder: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    packed = toy_shards(tmp_path / "files", tmp_path / "packed")
+    monkeypatch.setattr(school, "SingRun", lambda: RUN)
+    monkeypatch.setattr(school, "SingingConfig", Small)
+    out = tmp_path / "run"
+    arguments = [
+        "train",
+        "sing",
+        str(packed),
+        "-o",
+        str(out),
+        "--worlds",
+        str(world),
+        "--hearing",
+        str(folder / "silent"),
+    ]
+    assert cli.main(arguments) == 0
+    assert str(out / "final") in capsys.readouterr().out
+    taught, before = Hearing.load(out / "final"), Hearing.load(folder / "silent")
+    assert taught.singing is not None
+    assert float(taught.singing.spread.min()) > 0
+    for name, kept in before.mapper.state_dict().items():
+        assert torch.equal(taught.mapper.state_dict()[name], kept), name
+    first = (out / "final" / "model.safetensors").read_bytes()
+    assert cli.main(arguments) == 0  # a finished run finds its end again
+    assert (out / "final" / "model.safetensors").read_bytes() == first
+
+
+def test_views_and_songs_of_a_world(world: Path, tmp_path: Path) -> None:
+    singers = school.read_singers([world], tmp_path / "kept.safetensors")
+    again = school.read_singers([tmp_path / "not there"], tmp_path / "kept.safetensors")
+    assert torch.equal(singers.pixels, again.pixels)
+    assert torch.equal(singers.songs.notes, again.songs.notes)
+    assert float(singers.songs.clear.median()) > 0.9
+    assert singers.numbers.shape[1] == 28 + 14
+    assert singers.numbers.isfinite().all()
+    rows = torch.arange(4) % len(singers.pixels)
+    x, masks = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    assert x.shape == (4, 3, 48, 48)
+    assert masks.shape == (4, 12, 12)
+    assert float(x.min()) >= 0
+    assert float(x.max()) <= 1
+    assert float(masks.amax((1, 2)).min()) > 0.1
+    with pytest.raises(InputError, match="holds no scenes"):
+        school.read_singers([tmp_path], tmp_path / "nothing.safetensors")
+
+
+# --- measuring ---
+
+
+class Oracle:
+    """Gives each bird its own song, or that of the bird after it."""
+
+    def __init__(self, asked: Sequence[room.Bird], off: int) -> None:
+        self.sounds_of = [asked[(k + off) % len(asked)].sound for k in range(len(asked))]
+
+    def sounds(self, images: object, regions: object, seconds: float, seeds: Sequence[int]) -> list[Sound]:
+        return [self.sounds_of[seed] for seed in seeds]
+
+
+def test_own_songs_are_found_and_others_are_not(world: Path) -> None:
+    asked = room.read(world, "test", 100)
+    for bird in asked:
+        rows, columns = bird.region.mask.shape
+        assert bird.region.mask[int(bird.middle.y * rows), int(bird.middle.x * columns)] > 0.5
+    right = room.evaluate(Oracle(asked, 0), world, tell=lambda _: None)  # ty: ignore[invalid-argument-type]
+    rows = right["rows"]
+    assert rows["click"]["among_10"]["value"] == 1
+    assert rows["click"]["correlation"]["value"] > 0.99
+    assert rows["click"]["of_two"]["value"] == 1
+    assert rows["again"]["among_10"]["value"] > 0.7
+    assert rows["shuffled"]["among_10"]["value"] < 0.3
+    wrong = room.evaluate(Oracle(asked, 1), world, tell=lambda _: None)["rows"]  # ty: ignore[invalid-argument-type]
+    assert wrong["click"]["among_10"]["value"] < 0.3
+    assert "| again |" in room.table(right)
+
+
+def test_another_split_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="split train"):
+        room.read(world, "train", 3)
+    assert cli.main(["evaluate", "song", str(tmp_path), "-o", str(tmp_path / "song.json")]) == 2
