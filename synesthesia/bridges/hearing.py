@@ -165,19 +165,16 @@ class Hearing(nn.Module):
         dense = Features(view.patches.dense.values[None], view.patches.dense.space)
         condition = self.mapper.look(dense, mask, point)
         weights = condition.weights[0].double().numpy()
-        weights = weights / weights.sum()
-        confidence = float((weights * view.seen.sounding).sum())
         region = spot if isinstance(spot, Region) else Region(np.minimum(weights / weights.max(), 1.0))
+        plain = Focus(region, _sounding(view, weights), condition.tokens[0])
         if self.singing is None:
-            return Focus(region, confidence, condition.tokens[0])
+            return plain
         patches = torch.from_numpy(view.patches.dense.values)
         thing = region if isinstance(spot, Region) else self.singing.around(patches, spot)
         told = self.singing.look(*(part[None] for part in closer(view.image, thing, self.singing.config.eyes.size)))
-        clear = float(told.clear.sigmoid())
-        if clear < self.singing.config.clear:
-            return Focus(region, confidence, condition.tokens[0])
-        # What sings sounds, whatever the patches of the whole picture say.
-        return Focus(thing, max(confidence, clear), condition.tokens[0], told.notion[0])
+        sung = Focus(thing, _sounding(view, thing.on(*view.seen.sounding.shape)), condition.tokens[0], told.notion[0])
+        clear = float(told.clear.sigmoid()) >= self.singing.config.clear
+        return sung if clear and self.sure(sung) else plain
 
     def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]:
         """What the eyes say about a region of each picture: the mean over its patches. For baselines."""
@@ -301,6 +298,11 @@ class Hearing(nn.Module):
             self.scene(view, self.plan(view, region, seed), seconds).mix
             for view, region, seed in zip(self.see(images), regions, seeds, strict=True)
         ]
+
+
+def _sounding(view: View, weights: Float[np.ndarray, "rows columns"]) -> float:
+    """How surely a part of a picture sounds, as far as its patches tell."""
+    return float((weights * view.seen.sounding).sum() / weights.sum())
 
 
 def _voices(plan: Plan) -> dict[int, torch.Tensor]:

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
-WORTHLESS = 0.5  # spreads of latents; pictures begun with such a sketch stay plain
+WORTHLESS, RIGHT = 0.45, 0.3  # spreads of latents by which a sketch is wrong; pictures begun with the first stay plain
+LATEST = 0.9  # at which the flow begins; seeds would make no difference later
 RIDGE = 0.1  # for each notion that doubt is fitted on
 
 
@@ -178,25 +179,23 @@ class Picturing(nn.Module):
         *,
         steps: int = 12,
         guidance: float = 3.0,
-        emphasis: float = 1.0,
+        emphasis: Float[torch.Tensor, " notion"] | None = None,
         known: Known | None = None,
     ) -> Float[torch.Tensor, "n rows columns latent"]:
         """Latents of a picture for each notion and seed, in the codec's units.
 
         `steps` from noise to picture; `guidance` says how far the notion leads beyond what any picture would be (1
-        as learned, 0 not at all), and the notion is multiplied by `emphasis` before. Noise is drawn on the CPU from the
-        seed, so that the same seed gives the same picture, whatever is drawn beside it. Where something is `known` it
-        stays as it is.
+        as learned, 0 not at all), and the numbers of the notion are multiplied by `emphasis` before. Noise is drawn on
+        the CPU from the seed, so that the same seed gives the same picture, whatever is drawn beside it. Where
+        something is `known` it stays as it is.
 
         The flow begins as far on its way as the sketch is sure (see `begins`), with as much of the sketch as it then
         has of a picture (Meng et al., SDEdit, ICLR 2022).
         """
         if len(seeds) != len(notion):
             raise InputError(f"Each of {len(notion)} pictures needs a seed of its own; {len(seeds)} are given.")
-        if not (1 <= steps <= 1000 and math.isfinite(guidance) and math.isfinite(emphasis)):
-            raise InputError(
-                f"A flow has 1 to 1000 steps, a finite guidance and emphasis; not {steps}, {guidance}, {emphasis}."
-            )
+        if not (1 <= steps <= 1000 and math.isfinite(guidance)):
+            raise InputError(f"A flow has 1 to 1000 steps and a finite guidance, not {steps} and {guidance}.")
         c = self.config
         shape = (self.flow.tokens, c.patch**2 * c.target.width)
         noise = torch.from_numpy(np.stack([drawn_noise(seed, 0, shape) for seed in seeds])).to(notion.device)
@@ -206,7 +205,8 @@ class Picturing(nn.Module):
             here = known.draw[..., None].expand_as(known.latents)
             fixed = (self._folded(self.scale(known.latents)), self._folded(here))
         with still(self):
-            begin, notion = self.begins(notion), emphasis * notion
+            begin = self.begins(notion)
+            notion = notion if emphasis is None else emphasis * notion
             x = self.flow.draw(notion, self._folded(self.sketch(notion)), noise, steps, guidance, begin, fixed)
             latents = self.scale.invert(self._unfolded(x))
         return latents if known is None else torch.where(known.draw[..., None], latents, known.latents)
@@ -228,10 +228,10 @@ class Picturing(nn.Module):
 
     def begins(self, notion: Float[torch.Tensor, "n notion"]) -> Float[torch.Tensor, " n"]:
         """Where on its way from noise (0) to a picture (1) the flow begins: the later, the less wrong the sketch is
-        going to be; one that is as wrong as `WORTHLESS` is not begun with.
+        going to be. One that is as wrong as `WORTHLESS` is not begun with, one that is `RIGHT` is hardly changed.
         """
         wrong = (self.doubt(notion)[:, 0] / 2).exp()
-        return (1 - wrong / WORTHLESS).clamp(0.0, 1.0)
+        return LATEST * ((WORTHLESS - wrong) / (WORTHLESS - RIGHT)).clamp(0.0, 1.0)
 
     def _blurred(self, notion: torch.Tensor, g: torch.Generator) -> torch.Tensor:
         return notion + self.config.blur * torch.randn(notion.shape, generator=g).to(notion)

@@ -41,10 +41,10 @@ AT_ONCE = 8  # pictures
 
 @dataclass(frozen=True)
 class SeeingConfig:
-    """`locator`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`, `emphasis`: see `Picturing.draw`.
+    """`locator`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`: see `Picturing.draw`.
 
-    What is told of a sound lies nearer to the mean than what is true, as regression does; without `emphasis` all birds
-    would look alike. Of a sound `seconds` are heard, as long as those that it learned from.
+    What is told of a sound lies nearer to the mean than what is true, as regression does; without `emphasis` of the
+    numbers of worlds all birds would look alike. Of a sound `seconds` are heard, as long as those that it learned from.
     """
 
     locator: str
@@ -52,7 +52,7 @@ class SeeingConfig:
     codec: PictureConfig = field(default_factory=PictureConfig)
     steps: int = 12
     guidance: float = 2.0
-    emphasis: float = 1.5
+    emphasis: float = 2.0
     seconds: float = 4.0
 
     def __post_init__(self) -> None:
@@ -276,8 +276,10 @@ class Seeing(nn.Module, Drawer):
     def _drawn(self, attended: Attended, seeds: Sequence[int], known: Known | None) -> torch.Tensor:
         c = self.config
         notion = attended.tokens.expand(len(seeds), -1)
+        emphasis = torch.ones(notion.shape[1], device=notion.device)
+        emphasis[self.locator.eyes.dense.width :] = c.emphasis  # looks come first
         return self.codec.decode(
-            self.picturing.draw(notion, seeds, steps=c.steps, guidance=c.guidance, emphasis=c.emphasis, known=known)
+            self.picturing.draw(notion, seeds, steps=c.steps, guidance=c.guidance, emphasis=emphasis, known=known)
         )
 
 

@@ -58,7 +58,7 @@ class SingingConfig:
     dropout: float = 0.2
     calm: float = 0.25
     emphasis: float = 1.6
-    clear: float = 0.6
+    clear: float = 0.85
 
     def __post_init__(self) -> None:
         sizes = (self.patches, self.width, self.memory, self.mixture)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 SIDE = 176  # pixels of what is kept of a place
 AROUND = 1.5  # as `singing.MARGIN`, for views that lie a little beside
 MOST = 28  # notes of a song
+CLEAR = 0.5  # of a sound's power that are notes, for it to be a song
 SECONDS = 4.0  # of a recording that are listened to
 LEAST_MARGIN = 1.1
 MOST_PLACES = 3000  # pictures of a world in which outlines are learned
@@ -75,7 +76,7 @@ class Songs:
     @cached_property
     def sung(self) -> Bool[torch.Tensor, " n"]:
         """Those that are songs at all."""
-        return (self.count >= FEWEST) & (self.clear >= SingingConfig.clear)
+        return (self.count >= FEWEST) & (self.clear >= CLEAR)
 
     @cached_property
     def notions(self) -> Float[torch.Tensor, "n notion"]:
