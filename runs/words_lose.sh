@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about 25 minutes on one CPU core (birds 12, laws 8, strikes 1; the worlds not counted).
+# Cost: about 15 minutes on one CPU core (birds 8, laws 5, strikes 1; the worlds not counted).
 # What words lose, and its curves: sh runs/words_lose.sh BIRDS SCENES KNOCK [OUT]
 #   BIRDS, SCENES, KNOCK  folders with train/ and test/, made by `synesthesia world birds`, `scenes` and `knock`
 #                         (of KNOCK, test/ holds the split objects)
@@ -8,5 +8,5 @@ set -eu
 birds=$1 scenes=$2 knock=$3 out=${4:-out/words_lose}
 export OMP_WAIT_POLICY=PASSIVE
 mkdir -p "$out"
-synesthesia evaluate words --birds "$birds" --scenes "$scenes" --knock "$knock" -o "$out/words.json" \
+synesthesia evaluate words --judged 200 --birds "$birds" --scenes "$scenes" --knock "$knock" -o "$out/words.json" \
     --picture "$out/words.png"

@@ -915,7 +915,7 @@ def evaluate_words(
     picture: Path | None = None,
     most: int = 2400,
     judged: int = 60,
-    model: str = "locate/tiny",
+    model: str = "hear/tiny",
     striker: str = "knock/tiny",
     seed: int = 0,
 ) -> int:
@@ -928,12 +928,12 @@ def evaluate_words(
         knock: A folder with train/ and test/ of `synesthesia world knock`.
         picture: Also draw the curves to this PNG.
         most: At most so many things to learn from (of scenes, a sixth as many of each kind).
-        judged: At most so many held-out birds; of sources 32 of a kind at most; of strikes four times as many.
-        model: The locator whose eyes look at birds and scenes: a name, a folder, or hf:user/repo@commit.
+        judged: At most so many held-out birds, half as many sources of each kind, four times as many strikes.
+        model: The hearing model whose closer look sees birds and scenes: a name, a folder, or hf:user/repo@commit.
         striker: The model of knock whose eyes look at what is struck.
         seed: The same seed draws the same sounds and resamples.
     """
-    from .bridges.grounding import Locator
+    from .bridges.hearing import Hearing
     from .bridges.knock import Knock
     from .evaluate import words as room
     from .evaluate import words_worlds as worlds
@@ -947,11 +947,11 @@ def evaluate_words(
 
     asked: list[Callable[[], worlds.Asked]] = []
     if birds is not None or scenes is not None:
-        eyes = Locator.load(model).eyes
+        hearing = Hearing.load(model)
         if birds is not None:
-            asked.append(lambda: worlds.birds(eyes, birds, most, judged, seed, _tell))
+            asked.append(lambda: worlds.birds(hearing, birds, most, judged, seed, _tell))
         if scenes is not None:
-            asked.append(lambda: worlds.laws(eyes, scenes, most // 6, min(judged, worlds.MOST_SOURCES), seed, _tell))
+            asked.append(lambda: worlds.laws(hearing, scenes, most // 6, judged // 2, seed, _tell))
     if knock is not None:
         asked.append(lambda: worlds.strikes(Knock.load(striker), knock, most, 4 * judged, _tell))
     parts = [worlds.answer(one(), seed) for one in asked]
@@ -1005,6 +1005,30 @@ def evaluate_song(
     result = room.evaluate(Hearing.load(model), world, train_world, seed, tell=_tell)
     media.write_bytes(output, json_format.dumps(result, indent=1).encode())
     print(room.table(result))
+    return 0
+
+
+def evaluate_pairs(
+    data: tyro.conf.Positional[Path],
+    output: _OUT = Path("pairs.json"),
+    model: str = "hear/tiny",
+    seed: int = 0,
+) -> int:
+    """Measure whether of two real photos of one kind what must be louder sounds louder, on pairs chosen by eye.
+
+    Args:
+        data: The folder of the starter data (`synesthesia data fetch starter`).
+        output: The figures, as JSON.
+        model: A hearing model: a name, a folder, or hf:user/repo@commit.
+        seed: The same seed makes the same sounds and resamples.
+    """
+    from .bridges.hearing import Hearing
+    from .evaluate import pairs as room
+
+    media.check_writable(output)
+    result = room.evaluate(Hearing.load(model), data, seed)
+    media.write_bytes(output, json_format.dumps(result, indent=1).encode())
+    print(room.plain(result))
     return 0
 
 
@@ -1146,18 +1170,28 @@ def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) 
     return 0
 
 
-def train_hear(shards: tyro.conf.Positional[Path], eyes: str, output: _OUT, scenes: Path | None = None) -> int:
+def train_hear(
+    shards: tyro.conf.Positional[Path],
+    eyes: str,
+    output: _OUT,
+    scenes: Path | None = None,
+    head: Literal["mlp", "transformer", "flow", "codes"] = "codes",
+    voice: str = "bands",
+) -> int:
     """Train a locator and a hearing model on photos and recordings, and on drawn scenes; resumes after a kill.
 
     Args:
         shards: A folder that `synesthesia data pack` made.
-        eyes: Small eyes: a folder of `synesthesia train eyes`, or hf:user/repo@commit.
+        eyes: Whose patches it sees: a folder of `synesthesia train eyes`, DINOv2 and its kin in a folder, or
+            hf:user/repo@commit.
         output: The folder for checkpoints; the last are in locator/ and final/.
         scenes: A folder with train/ and val/, both made by `synesthesia world scenes`.
+        head: How the mapper says what comes.
+        voice: What it speaks with: bands, a folder of a codec, or hf:user/repo@commit.
     """
     from .train import hear as room
 
-    print(room.train(shards, eyes, output, scenes=scenes))
+    print(room.train(shards, eyes, output, room.HearRun(head=head, voice=voice), scenes))
     return 0
 
 
@@ -1367,6 +1401,7 @@ COMMANDS: dict[str, Any] = {
         "hear": evaluate_hear,
         "knock": evaluate_knock,
         "locate": evaluate_locate,
+        "pairs": evaluate_pairs,
         "see": evaluate_see,
         "song": evaluate_song,
         "walk": evaluate_walk,

@@ -159,3 +159,31 @@ def write(kind: str, folder: Path, shard: str = "5GB") -> Path:
     model.save_pretrained(folder, max_shard_size=shard)
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
     return folder
+
+
+def stirred(model: Any, by: float = 0.05) -> Any:
+    """Weights of some size everywhere, codebooks too, which begin as zeros."""
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(by * torch.randn_like(value))
+        for name, value in model.named_buffers():
+            if name.endswith(("embed", "embed_avg", "embed_sum")):
+                value.copy_(0.3 * torch.randn_like(value))
+    return model
+
+
+def write_audioldm2(folder: Path) -> Path:
+    """The parts of a small pipeline of AudioLDM 2 that make its voice."""
+    from diffusers import AutoencoderKL
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
+    vae = AutoencoderKL(in_channels=1, out_channels=1, block_out_channels=(8, 8, 8), layers_per_block=1,
+                        latent_channels=8, norm_num_groups=4, sample_size=64, scaling_factor=0.4, **kinds)  # fmt: skip
+    stirred(vae).save_pretrained(folder / "vae")
+    config = SpeechT5HifiGanConfig(model_in_dim=64, sampling_rate=16_000, upsample_initial_channel=16,
+                                   upsample_rates=[5, 4, 4, 2], upsample_kernel_sizes=[16, 16, 8, 4],
+                                   resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3, 5]])  # fmt: skip
+    stirred(SpeechT5HifiGan(config), 0.3).save_pretrained(folder / "vocoder")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "AudioLDM2Pipeline"}))
+    return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoints import stirred, write_audioldm2
 
 from synesthesia.codecs import VOICES, load_voice, soundstream
 from synesthesia.codecs.bands import Bands
@@ -32,17 +32,6 @@ Load = Callable[[str], RunningVoice]
 
 
 # --- small checkpoints -----------------------------------------------------------------------------------------------
-
-
-def _stirred(model: Any, by: float = 0.05) -> Any:
-    """Weights of some size everywhere, codebooks too, which begin as zeros."""
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(by * torch.randn_like(value))
-        for name, value in model.named_buffers():
-            if name.endswith(("embed", "embed_avg", "embed_sum")):
-                value.copy_(0.3 * torch.randn_like(value))
-    return model
 
 
 def _encodec(**more: Any) -> Any:
@@ -69,21 +58,6 @@ def _mimi() -> Any:
     ))  # fmt: skip
 
 
-def _audioldm2(folder: Path) -> None:
-    from diffusers import AutoencoderKL
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-
-    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
-    vae = AutoencoderKL(in_channels=1, out_channels=1, block_out_channels=(8, 8, 8), layers_per_block=1,
-                        latent_channels=8, norm_num_groups=4, sample_size=64, scaling_factor=0.4, **kinds)  # fmt: skip
-    _stirred(vae).save_pretrained(folder / "vae")
-    config = SpeechT5HifiGanConfig(model_in_dim=64, sampling_rate=16_000, upsample_initial_channel=16,
-                                   upsample_rates=[5, 4, 4, 2], upsample_kernel_sizes=[16, 16, 8, 4],
-                                   resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3, 5]])  # fmt: skip
-    _stirred(SpeechT5HifiGan(config), 0.3).save_pretrained(folder / "vocoder")
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": "AudioLDM2Pipeline"}))
-
-
 MADE: dict[str, Callable[[], Any]] = {
     "encodec": _encodec,
     "encodec-both-ways": lambda: _encodec(sampling_rate=32_000, use_causal_conv=False, upsampling_ratios=[8, 5, 4, 4]),
@@ -96,9 +70,9 @@ MADE: dict[str, Callable[[], Any]] = {
 def _write(kind: str, folder: Path) -> Path:
     torch.manual_seed(0)
     if kind == "audioldm2":
-        _audioldm2(folder)
+        write_audioldm2(folder)
     else:
-        _stirred(MADE[kind]()).save_pretrained(folder)
+        stirred(MADE[kind]()).save_pretrained(folder)
         (folder / "preprocessor_config.json").write_text("{}")
     return folder
 
@@ -347,7 +321,7 @@ def test_a_pickle_is_refused(written: Callable[[str], Path], tmp_path: Path, kin
 def test_a_stereo_encodec_is_refused(tmp_path: Path) -> None:
     if not HAVE["transformers"]:
         pytest.skip("needs transformers")
-    _stirred(_encodec(audio_channels=2, normalize=True)).save_pretrained(tmp_path)
+    stirred(_encodec(audio_channels=2, normalize=True)).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text("{}")
     with pytest.raises(InputError, match="stereo"):
         load_voice(tmp_path)

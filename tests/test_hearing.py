@@ -11,7 +11,7 @@ import torch
 
 from synesthesia import cli, media, verbs
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
-from synesthesia.bridges.hearing import BED_DB, KNEE, Hearing, HearingConfig, gains, limited
+from synesthesia.bridges.hearing import BED_DB, CEILING, KNEE, Hearing, HearingConfig, gains, limited
 from synesthesia.bridges.mapper import MapperConfig
 from synesthesia.codecs.bands import Bands
 from synesthesia.encoders.vision import EyesConfig
@@ -179,7 +179,7 @@ def test_the_limit_leaves_the_quiet_alone_and_never_reaches_full_scale() -> None
     x = np.linspace(-20, 20, 4001).astype(np.float32)
     y = limited(x)
     assert np.array_equal(y[np.abs(x) <= KNEE], x[np.abs(x) <= KNEE])
-    assert np.abs(y).max() <= 1.0
+    assert np.abs(y).max() <= CEILING
     assert (np.diff(y) >= 0).all()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,20 +16,21 @@ from toys import toy_shards
 
 from synesthesia import cli
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
-from synesthesia.bridges.hearing import Hearing, HearingConfig
+from synesthesia.bridges.hearing import Hearing, HearingConfig, Woven
 from synesthesia.bridges.mapper import MapperConfig
 from synesthesia.bridges.singing import NOTE, NOTION, Outline, Singing, SingingConfig, closer, notion_of
-from synesthesia.codecs import notes
+from synesthesia.codecs import notes, textures
 from synesthesia.codecs.bands import Bands
 from synesthesia.encoders.vision import EyesConfig
 from synesthesia.evaluate import song as room
 from synesthesia.senses import Image, InputError, Point, Region, Sound
 from synesthesia.train import sing as school
+from synesthesia.train import sing_data
 from synesthesia.train.loop import LoopConfig, fit
 from synesthesia.worlds import birds
 
 EYES = EyesConfig(64, (8, 8, 16, 16), (1, 1, 1, 1))
-SMALL = SingingConfig(EYES, 32, 16, 24, 2, dropout=0.0, emphasis=1.0, clear=0.0)
+SMALL = SingingConfig(EYES, 32, 16, 24, 2, dropout=0.0, emphasis=1.0, contrast=1.0, clear=0.0, noisy=1.0)
 SECONDS = 1.6
 
 
@@ -48,19 +50,23 @@ def photo() -> Image:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model that sings wherever one clicks, written to disk, and one that never does."""
+    """Small models, written to disk: one sings wherever one clicks, one rushes, and one does neither."""
     folder = tmp_path_factory.mktemp("sing")
     torch.manual_seed(0)
     Locator(LocatorConfig(EYES, grounding=GroundingConfig(16, 2, 16, 1))).save(folder / "locate")
     locator = Locator.load(folder / "locate")
     mapper = MapperConfig(locator.eyes.dense, Bands.space, width=32, layers=2, heads=2)
-    for name, clear in (("sings", 0.0), ("silent", 1.0)):
-        config = dataclasses.replace(SMALL, clear=clear)
+    hiss = np.random.default_rng(0).standard_normal((1, 64_000)).astype(np.float32)
+    rushing = textures.listen(Bands().encode(Sound(0.05 * hiss, 32_000)).values).texture
+    for name, clear, noisy in (("sings", 0.0, 1.0), ("rushes", 1.0, 0.0), ("silent", 1.0, 1.0)):
+        config = dataclasses.replace(SMALL, clear=clear, noisy=noisy)
         model = Hearing(HearingConfig(str(folder / "locate"), mapper, config, steps=2, sure=1e-6), locator)
         assert model.singing is not None
         rows = torch.from_numpy(song(11.0))
         model.singing.middle.copy_(rows.mean(0))
         model.singing.spread.fill_(0.3)
+        model.singing.plain.copy_(torch.from_numpy(rushing))
+        model.singing.various.fill_(0.02)
         with torch.no_grad():
             model.mapper.scale.mean[:64] = -50.0
             model.mapper.scale.std[:64] = 6.0
@@ -98,16 +104,33 @@ def test_what_is_asked_about_is_cut_out_whole(box: tuple[float, float, float, fl
     pixels = np.zeros((120, 200, 3), np.uint8)
     x0, y0, x1, y1 = (round(v * side) for v, side in zip(box, (200, 120, 200, 120), strict=True))
     pixels[y0:y1, x0:x1] = 255
-    cut, mask = closer(Image(pixels), Region.box(*box), 96)
+    cut, mask, place = closer(Image(pixels), Region.box(*box), 96)
     assert cut.shape == (3, 96, 96)
     assert mask.shape == (24, 24)
     assert float(mask.max()) == pytest.approx(1, abs=0.02)
     white = (cut.mean(0) > 0.5).float()
     fine = torch.nn.functional.interpolate(mask[None, None], (96, 96), mode="bilinear")[0, 0]
     assert float((white - fine).abs().mean()) < 0.06  # the mask lies on what is white
+    across, down = (x1 - x0) / 200, (y1 - y0) / 120
+    told = [1, math.log2(across) + 2, math.log2(down) + 2, 2 * y0 / 120 - 1, 2 * y1 / 120 - 1]
+    assert place.tolist() == pytest.approx(told, abs=0.2)
     side = max(x1 - x0, y1 - y0)
     if side * 1.25 < 120:  # all of it, with a margin
         assert float(white.mean()) == pytest.approx((x1 - x0) * (y1 - y0) / (1.25 * side) ** 2, rel=0.15)
+
+
+def test_a_mirror_image_is_told_the_same() -> None:
+    torch.manual_seed(1)
+    model = Singing(SMALL).eval()
+    rng = np.random.default_rng(2)
+    pixels, mask = rng.integers(0, 255, (64, 64, 3), np.uint8), np.zeros((64, 64), np.float32)
+    mask[8:40, 12:50] = 1
+    with torch.inference_mode():
+        around = torch.randn(1, 64)
+        here = model.look([closer(Image(pixels), Region(mask), 64)], around)
+        there = model.look([closer(Image(pixels[:, ::-1].copy()), Region(mask[:, ::-1].copy()), 64)], around)
+    for a, b in zip(here, there, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
 
 
 def test_the_singer_learns_who_sings_how(tmp_path: Path) -> None:
@@ -190,6 +213,27 @@ def test_a_click_on_what_sings_is_notes(hearing: Hearing, photo: Image) -> None:
     assert not np.array_equal(mix.mono, other.mono)
 
 
+def test_a_click_on_what_rushes_is_a_texture(folder: Path, photo: Image) -> None:
+    model = Hearing.load(folder / "rushes")
+    (view,) = model.see([photo])
+    plan = model.plan(view, Point(0.3, 0.4), 3)
+    texture = plan.foci[0].texture
+    assert texture is not None
+    assert plan.foci[0].notion is None
+    mix = model.scene(view, plan, SECONDS).mix
+    assert np.array_equal(mix.mono, Woven(textures.Weaver(texture, 3), 3).take(round(SECONDS * mix.rate)))
+    assert 10 * np.log10(np.mean(mix.mono**2)) == pytest.approx(10 * texture[textures.LEVEL], abs=2.5)
+    joined = np.concatenate(list(islice(model.blocks(plan), 3)), 1)[0]
+    n = min(len(joined), len(mix.mono))
+    assert np.array_equal(joined[:n], mix.mono[:n])
+    loop = model.loop(view, plan, 2.0).mix.mono
+    steps = np.abs(np.diff(np.concatenate([loop, loop[:1]])))
+    assert steps[-1] <= steps[:-1].max()
+    given = Sound(0.5 * np.random.default_rng(1).standard_normal((1, 48_000)).astype(np.float32), 32_000)
+    more = model.go_on(view, plan, given, 1.0).mix.mono[52_000:]
+    assert more.std() == pytest.approx(0.5, rel=0.3)  # it goes on as loud as what was given, not as was told
+
+
 def test_songs_stand_beside_what_the_mapper_makes(hearing: Hearing, photo: Image) -> None:
     (view,) = hearing.see([photo])
     focus = hearing.focus(view, Point(0.3, 0.4))
@@ -246,7 +290,7 @@ class Small(SingingConfig):
     mixture: int = 2
 
 
-RUN = school.SingRun(song_steps=3, look_steps=2, outline_steps=2, songs=4, glances=6)
+RUN = school.SingRun(song_steps=3, look_steps=2, outline_steps=2, sort_steps=2, songs=4, glances=6)
 
 
 @pytest.fixture(scope="module")
@@ -287,23 +331,44 @@ def test_a_hearing_model_is_taught_to_sing(
     assert (out / "final" / "model.safetensors").read_bytes() == first
 
 
-def test_views_and_songs_of_a_world(world: Path, tmp_path: Path) -> None:
-    singers = school.read_singers([world], tmp_path / "kept.safetensors")
-    again = school.read_singers([tmp_path / "not there"], tmp_path / "kept.safetensors")
+def test_levels_are_as_a_recordist_has_them() -> None:
+    told = torch.tensor([-1.0, -3.0, -9.0, -8.0])
+    sing_data._as_recorded(told, ["sea", "sea", "fire", "fire"])
+    assert told.tolist() == pytest.approx([-1.4, -3.4, -2.9, -1.9])
+
+
+def test_clicks_lead_to_places_and_to_the_ground(hearing: Hearing, world: Path, tmp_path: Path) -> None:
+    singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
+    assert hearing.singing is not None
+    eyes = hearing.locator.eyes
+    both = sing_data.clicked(singers, [world], hearing.singing, eyes, tmp_path / "clicks.safetensors")
+    first = len(singers.pixels)
+    row = both.row[first:]
+    assert row[row != sing_data.NONE].tolist() == list(range(first))  # each once, in their order
+    assert len(both.pixels) == len(both.masks) == len(both.place) == len(both.row) > first
+    again = sing_data.clicked(singers, [], hearing.singing, eyes, tmp_path / "clicks.safetensors")
+    assert torch.equal(again.pixels, both.pixels)
+
+
+def test_views_and_songs_of_a_world(hearing: Hearing, world: Path, tmp_path: Path) -> None:
+    singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
+    again = sing_data.read_singers([tmp_path / "not there"], hearing.locator.eyes, tmp_path / "kept.safetensors")
     assert torch.equal(singers.pixels, again.pixels)
     assert torch.equal(singers.songs.notes, again.songs.notes)
     assert float(singers.songs.clear.median()) > 0.9
-    assert singers.numbers.shape[1] == 28 + 14
+    assert singers.numbers.shape[1] == 28 + 14 + 1  # and how far away
     assert singers.numbers.isfinite().all()
     rows = torch.arange(4) % len(singers.pixels)
+    assert singers.place.shape == (len(singers.pixels), 5)
+    assert float(singers.songs.noise.median()) == 0
     x, masks = singers.views(rows, torch.Generator().manual_seed(0), 48)
     assert x.shape == (4, 3, 48, 48)
     assert masks.shape == (4, 12, 12)
     assert float(x.min()) >= 0
     assert float(x.max()) <= 1
     assert float(masks.amax((1, 2)).min()) > 0.1
-    with pytest.raises(InputError, match="holds no scenes"):
-        school.read_singers([tmp_path], tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match="no shards"):
+        sing_data.read_singers([tmp_path], hearing.locator.eyes, tmp_path / "nothing.safetensors")
 
 
 # --- measuring ---

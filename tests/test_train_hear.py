@@ -8,21 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoints import write, write_audioldm2
+from safetensors.torch import load_file
 from torch.nn import functional as F
 from toys import RATE, toy_photo, toy_shards
 
 from synesthesia import data
 from synesthesia.bridges.grounding import Locator
-from synesthesia.bridges.hearing import Hearing
+from synesthesia.bridges.hearing import Hearing, HearingConfig
+from synesthesia.bridges.mapper import MapperConfig
+from synesthesia.bridges.singing import SingingConfig
+from synesthesia.codecs import load_voice
 from synesthesia.codecs.bands import Bands
 from synesthesia.encoders import load_eyes
+from synesthesia.encoders.base import PatchEncoder
 from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
 from synesthesia.evaluate import hear as protocols
 from synesthesia.evaluate.hear_rows import Library, Neighbour, excerpt, noise_like
 from synesthesia.senses import Image, InputError, Point, Sound
 from synesthesia.shards import examples
 from synesthesia.train.eyes import photos
-from synesthesia.train.hear import HearRun, Pictures, look_at, patches_of, resampled, train, truth_of
+from synesthesia.train.hear import HearRun, Pictures, dino_audioldm, look_at, patches_of, resampled, train, truth_of
 from synesthesia.train.hear_data import read
 from synesthesia.train.hear_scenes import ABSENT, MOST_LOUDER_DB, read_scenes
 from synesthesia.worlds.scenes import generate
@@ -58,6 +64,11 @@ def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def eyes(trained: Path) -> PatchEncoder:
+    return load_eyes(trained / "eyes", device="cpu")
+
+
 def test_a_run_leaves_two_models_that_work(trained: Path) -> None:
     model = Hearing.load(trained / "final")
     assert model.config.locator == str(trained / "locator")
@@ -76,9 +87,9 @@ def test_a_run_again_is_the_same(trained: Path, shards: Path, tmp_path: Path) ->
         assert a == b
 
 
-def test_what_is_known_about_collages(shards: Path) -> None:
+def test_what_is_known_about_collages(shards: Path, eyes: PatchEncoder) -> None:
     lessons = read(shards, "train")
-    pictures = Pictures(lessons, dataclasses.replace(RUN, whole=0.0))
+    pictures = Pictures(lessons, dataclasses.replace(RUN, whole=0.0), eyes)
     g = torch.Generator().manual_seed(0)
     seen = pictures.draw(np.random.default_rng(0), g, 5)
     truth = truth_of(seen, np.random.default_rng(0))
@@ -98,9 +109,9 @@ def test_what_is_known_about_collages(shards: Path) -> None:
         assert bool(mask.any()) == bool(flat[j] in seen.kinds[i])
 
 
-def test_recordings_come_at_one_loudness(shards: Path) -> None:
+def test_recordings_come_at_one_loudness(shards: Path, eyes: PatchEncoder) -> None:
     lessons = read(shards, "train")
-    pictures = Pictures(lessons, RUN)
+    pictures = Pictures(lessons, RUN, eyes)
     rng = np.random.default_rng(0)
     rows = pictures.recordings(rng, np.repeat(pictures.kinds, 4))
     waves = lessons.sounds.waves_at(*pictures.sounding(rng, rows, 200, 0.0))
@@ -147,11 +158,11 @@ def test_views_of_scenes_keep_masks_on_their_sources(scenes: Path) -> None:
             assert np.corrcoef(picture.flatten(), mask.flatten())[0, 1] > 0.9
 
 
-def test_scenes_join_the_pictures(shards: Path, scenes: Path) -> None:
+def test_scenes_join_the_pictures(shards: Path, scenes: Path, eyes: PatchEncoder) -> None:
     lessons = read(shards, "train")
     wanted = (*lessons.kinds, "fire", "rain", "river", "sea", "thunder", "waterfall")
     drawn = read_scenes(scenes / "train", wanted)
-    pictures = Pictures(lessons, dataclasses.replace(RUN, drawn=0.5, recorded=0.0, whole=0.3), drawn)
+    pictures = Pictures(lessons, dataclasses.replace(RUN, drawn=0.5, recorded=0.0, whole=0.3), eyes, drawn)
     seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 6)
     assert seen.x.shape[0] == len(seen.kinds) == 6
     picture, part = seen.parts
@@ -174,27 +185,27 @@ def test_scenes_join_the_pictures(shards: Path, scenes: Path) -> None:
             assert bool(truth.unknown[i, sounds + j]) == (i != j and bool(common))
 
 
-def test_photos_alone_fill_the_picture(shards: Path) -> None:
-    pictures = Pictures(read(shards, "train"), dataclasses.replace(RUN, whole=1.0))
+def test_photos_alone_fill_the_picture(shards: Path, eyes: PatchEncoder) -> None:
+    pictures = Pictures(read(shards, "train"), dataclasses.replace(RUN, whole=1.0), eyes)
     seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 4)
     assert (seen.kinds[:, 1:] == ABSENT).all()
     assert (seen.masks[:, 0] == 1).all()
     assert not seen.masks[:, 1:].any()
 
 
-def test_what_was_looked_at_is_kept(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:
+def test_what_was_looked_at_is_kept(shards: Path, scenes: Path, eyes: PatchEncoder, tmp_path: Path) -> None:
     """What is drawn with eyes is what they see in views of the same photos; a second look finds it in the file."""
-    lessons, tower = read(shards, "train"), load_eyes(trained / "eyes", device="cpu").tower
+    lessons = read(shards, "train")
     photos = lessons.photos[0]
-    looked = look_at(tower, photos, 2, 64, torch.Generator().manual_seed(0), tmp_path / "looked.safetensors")
+    looked = look_at(eyes, photos, 2, 64, torch.Generator().manual_seed(0), tmp_path / "looked.safetensors")
     x = photos.views(np.repeat(np.arange(32), 2), torch.Generator().manual_seed(0), 64)
-    expected = patches_of(tower, x).permute(0, 3, 1, 2)
+    expected = patches_of(eyes, x).permute(0, 3, 1, 2)
     assert torch.allclose(looked.patches[:32].flatten(0, 1).float(), expected, atol=2e-2)
-    again = look_at(tower, photos, 2, 64, torch.Generator(), tmp_path / "looked.safetensors")
+    again = look_at(eyes, photos, 2, 64, torch.Generator(), tmp_path / "looked.safetensors")
     assert torch.equal(again.patches, looked.patches)
     drawn = read_scenes(scenes / "train", (*lessons.kinds, "fire", "rain", "river", "sea", "thunder", "waterfall"))
     run = dataclasses.replace(RUN, drawn=0.5)
-    seen = Pictures(lessons, run, drawn, tower, tmp_path).draw(np.random.default_rng(0), torch.Generator(), 6)
+    seen = Pictures(lessons, run, eyes, drawn, tmp_path).draw(np.random.default_rng(0), torch.Generator(), 6)
     assert seen.x.shape == (6, expected.shape[1], 4, 4)
     assert seen.masks.shape[2:] == (4, 4)
 
@@ -202,6 +213,38 @@ def test_what_was_looked_at_is_kept(shards: Path, scenes: Path, trained: Path, t
 def test_a_run_with_scenes(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:
     train(shards, trained / "eyes", tmp_path, RUN, scenes)
     assert Hearing.load(tmp_path / "final").config.locator == str(tmp_path / "locator")
+
+
+def test_a_run_with_eyes_and_a_voice_of_others(shards: Path, tmp_path: Path) -> None:
+    """`hear/dino-audioldm` in small: the same code learns from DINOv2's patches to speak AudioLDM 2's latents."""
+    pytest.importorskip("diffusers")
+    eyes, whole = dino_audioldm(str(write("dinov2", tmp_path / "eyes")), str(write_audioldm2(tmp_path / "voice")))
+    final = train(shards, eyes, tmp_path, dataclasses.replace(RUN, head=whole.head, voice=whole.voice))
+    model = Hearing.load(final)
+    assert (model.config.mapper.head, model.config.voice) == ("flow", str(tmp_path / "voice"))
+    assert model.locator.config.eyes == eyes
+    assert model.mapper.source == load_eyes(eyes, device="cpu").dense
+    assert model.mapper.target == model.voice.space
+    kept = load_file(final / "model.safetensors")  # those of others are named, not copied
+    assert not [name for name in kept if name.startswith(("voice", "locator"))]
+    image = Image(toy_photo(np.random.default_rng(1), (200, 30, 30)))
+    heard = [model.sounds([image], [Point(0.5, 0.5)], 0.5, [seed])[0] for seed in (0, 0, 1)]
+    assert {(s.rate, s.seconds) for s in heard} == {(16_000, 0.5)}
+    assert np.array_equal(heard[0].samples, heard[1].samples)
+    assert not np.array_equal(heard[0].samples, heard[2].samples)
+    (view,) = model.see([image])
+    period = model.loop(view, model.plan(view, Point(0.5, 0.5), 0), 1.2).mix
+    assert period.seconds == pytest.approx(model.voice.frames(1.2) * model.voice.hop / 16_000)
+
+
+def test_a_singer_needs_its_own_voice(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    voice = load_voice(write_audioldm2(tmp_path / "voice"), device="cpu")
+    locator = Locator.load(trained / "locator")
+    mapper = MapperConfig(locator.eyes.dense, voice.space)
+    config = HearingConfig("x", mapper, SingingConfig(), voice=str(tmp_path / "voice"))
+    with pytest.raises(InputError, match="the voice bands"):
+        Hearing(config, locator)
 
 
 def test_resampling_keeps_a_tone() -> None:

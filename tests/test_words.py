@@ -17,7 +17,7 @@ from synesthesia.evaluate import birds as real_birds
 from synesthesia.evaluate import words
 from synesthesia.evaluate import words_worlds as worlds
 from synesthesia.evaluate.words import Examples, Map, Trait, Vocabulary
-from synesthesia.senses import Image, InputError, Region, Sound
+from synesthesia.senses import Image, Region, Sound
 from synesthesia.worlds import bird_laws, noises
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "birds"
@@ -198,20 +198,6 @@ def test_what_is_said_of_a_source_makes_it_again() -> None:
         noises.check(again, values, metres)
         wild = worlds.said(row + np.random.default_rng(0).normal(0, 3, len(row)))
         noises.check(*wild)  # whatever a map says can be made
-
-
-def test_a_thing_is_cut_out_where_it_is() -> None:
-    pixels = np.zeros((100, 200, 3), np.uint8)
-    pixels[40:60, 160:200] = 255
-    mask = np.zeros((100, 200), np.float32)
-    mask[40:60, 160:200] = 1
-    image, share = worlds.cut_out(Image(pixels), Region(mask))
-    assert image.pixels.shape == (worlds.LOOK, worlds.LOOK, 3)
-    assert share.shape == (52, 52)
-    bright = image.pixels[..., 0] > 128
-    assert bright.mean() == pytest.approx(float(share.mean()), abs=0.02)
-    with pytest.raises(InputError, match="nowhere"):
-        worlds.cut_out(Image(pixels), Region(np.full((10, 10), 0.1, np.float32)))
 
 
 def test_own_songs_are_found_and_noise_is_at_chance() -> None:

@@ -2,11 +2,13 @@
 
 `Hearing` is the mapper with what it stands on: a locator, whose eyes see the patches and whose grounding says what
 sounds at all, and a voice, which makes sound of the mapper's latents. Nothing on the way reads or writes a word. What
-sings is looked at again, closer, and sung note by note (`singing`); the rest is the mapper's.
+sings or rushes is looked at again, closer, and sung note by note or woven as a texture (`singing`); the rest is the
+mapper's.
 
-All sound of the mapper is at one loudness (it learned from recordings brought to `LOUDNESS_DB`); how loud a part of a
-scene is follows from how much of the picture it takes. A soft limit on each part and gains that sum to at most one keep
-the mix, which is their plain sum, from clipping, block by block and without knowing what comes.
+All sound of the mapper is at one loudness (it learned from recordings brought to `LOUDNESS_DB`), that of a texture is
+told by its look; how loud a part of a scene is follows besides from how much of the picture it takes. A soft limit on
+each part and gains that sum to at most one keep the mix, which is their plain sum, from clipping, block by block and
+without knowing what comes.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import torch
 from torch import nn
 
 from .. import hub
-from ..codecs import notes
+from ..codecs import load_voice, notes, textures
 from ..codecs.bands import Bands
 from ..encoders.base import Patches
 from ..senses import Image, InputError, Point, Region, Scene, Sound, Stem
@@ -32,7 +34,7 @@ from ..spaces import Features
 from .grounding import Locator, Seen
 from .heads import TOKENS
 from .mapper import Condition, Mapper, MapperConfig
-from .singing import Singing, SingingConfig, closer
+from .singing import Singing, SingingConfig, closer, pooled
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -40,20 +42,23 @@ if TYPE_CHECKING:
 ELSEWHERE = ("locator.",)  # how the weights begin that another checkpoint holds
 LOUDNESS_DB = -23.0  # RMS of the louder half of a training recording's frames, full scale
 BED_DB = -12.0  # of the bed below a stem that fills the picture
-KNEE = 0.6  # of full scale; above it the limit bends
+KNEE, CEILING = 0.6, 0.89  # of full scale; where the limit bends, and where it ends: 1 dB is left to who resamples
 LEAST_LEFT = 0.02  # of the picture; a smaller rest leads no bed
-FADE = 50  # frames in which a loop's end becomes its beginning
+FADE_S = 0.5  # in which a loop's end becomes its beginning
 JOIN_S = 0.05  # cross-fade from a given sound to what goes on from it
+AHEAD = 128  # frames that are woven at a time
+GIVEN = 100  # frames of a given sound that tell its texture, at least
 
 Spot = Point | Region
 
 
 @dataclass(frozen=True)
 class HearingConfig:
-    """`locator`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`: the mapper's, see `Mapper.stream`.
+    """`locator`, `voice`: a name, a folder or hf:user/repo@commit. `steps`, `guidance`: the mapper's, see
+    `Mapper.stream`.
 
     A place whose patches sound with less than `sure` (in [0, 1]) is given ambience instead of a guess. Without
-    `singing` everything is the mapper's.
+    `singing` everything is the mapper's; it needs the voice `bands`.
     """
 
     locator: str
@@ -62,6 +67,7 @@ class HearingConfig:
     steps: int = 4
     guidance: float = 3.0
     sure: float = 0.5
+    voice: str = "bands"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +83,15 @@ class View:
 class Focus:
     """What a click, a box or a mask led to: the part of the picture that is heard, and how surely it sounds.
 
-    `tokens` lead the mapper; None where nothing is made of it. `notion` leads the singer instead, where
-    notes are heard.
+    `tokens` lead the mapper; None where nothing is made of it. Instead `notion` leads the singer where notes are heard,
+    or a `texture` (see `codecs.textures`) is woven where it is noise.
     """
 
     region: Region
     confidence: float
     tokens: torch.Tensor | None
     notion: torch.Tensor | None = None
+    texture: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +112,16 @@ class Hearing(nn.Module):
 
     ambience: torch.Tensor
 
-    def __init__(self, config: HearingConfig, locator: Locator) -> None:
+    def __init__(self, config: HearingConfig, locator: Locator, *, yes: bool = False) -> None:
+        """`yes` agrees to the download of the voice."""
         super().__init__()
         self.config = config
         self.locator = locator.requires_grad_(False)
         self.mapper = Mapper(config.mapper)
         self.singing = None if config.singing is None else Singing(config.singing)
-        self.voice = Bands()
+        self.voice = load_voice(config.voice, device="cpu", yes=yes)
+        if self.singing is not None and self.voice.space != Bands.space:
+            raise InputError(f"What sings or rushes is made with the voice bands, not with {config.voice}.")
         if config.mapper.source != locator.eyes.dense or config.mapper.target != self.voice.space:
             raise InputError(
                 f"The mapper reads {config.mapper.source.name} and writes {config.mapper.target.name}; its locator "
@@ -130,7 +140,8 @@ class Hearing(nn.Module):
             told = dict(config["model"])
             mapper, singing = MapperConfig.from_dict(told.pop("mapper")), told.pop("singing", None)
             sings = None if singing is None else SingingConfig.from_dict(singing)
-            model = cls(HearingConfig(mapper=mapper, singing=sings, **told), Locator.load(told["locator"], yes=yes))
+            whole = HearingConfig(mapper=mapper, singing=sings, **told)
+            model = cls(whole, Locator.load(told["locator"], yes=yes), yes=yes)
             hub.fill(model, tensors, reference, ELSEWHERE)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             if isinstance(error, InputError):
@@ -171,10 +182,17 @@ class Hearing(nn.Module):
             return plain
         patches = torch.from_numpy(view.patches.dense.values)
         thing = region if isinstance(spot, Region) else self.singing.around(patches, spot)
-        told = self.singing.look(*(part[None] for part in closer(view.image, thing, self.singing.config.eyes.size)))
-        sung = Focus(thing, _sounding(view, thing.on(*view.seen.sounding.shape)), condition.tokens[0], told.notion[0])
-        clear = float(told.clear.sigmoid()) >= self.singing.config.clear
-        return sung if clear and self.sure(sung) else plain
+        # The closer look has met ground between things and photos of what makes no sound, and is believed.
+        c = self.singing.config
+        told = self.singing.look([closer(view.image, thing, c.eyes.size)], pooled(patches, thing)[None])
+        clear, noise = float(told.clear.sigmoid()), float(told.noise.sigmoid())
+        sounding = max(_sounding(view, thing.on(*view.seen.sounding.shape)), clear, noise)
+        found = Focus(thing, sounding, condition.tokens[0])
+        if clear >= c.clear:
+            return dataclasses.replace(found, notion=told.notion[0])
+        if noise >= c.noisy:
+            return dataclasses.replace(found, texture=self.singing.texture(told.texture[0]))
+        return plain
 
     def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]:
         """What the eyes say about a region of each picture: the mean over its patches. For baselines."""
@@ -211,14 +229,19 @@ class Hearing(nn.Module):
         `given` is a sound to go on from. Joined they are what `scene` gives, sample by sample. The first comes after
         one block of latents and what the voice looks ahead.
         """
-        songs = {row: self._player(lead, plan.seed + row, given) for row, lead in _sung(plan).items()}
+        songs: dict[int, notes.Player | Woven] = {
+            row: self._player(lead, plan.seed + row, given) for row, lead in _sung(plan).items()
+        }
+        songs |= {
+            row: Woven(_weaver(lead, plan.seed + row, given), plan.seed + row) for row, lead in _woven(plan).items()
+        }
         for parts in self._led(plan, given):
             n = len(next(iter(parts.values()))) if parts else self.mapper.config.block * self.voice.hop
             yield _levelled(plan, parts | {row: song.take(n) for row, song in songs.items()}, n)
 
     def _led(self, plan: Plan, given: Sound | None) -> Iterator[dict[int, Float[np.ndarray, " n"]]]:
         """Blocks of what the mapper makes of a plan, by row; without rows for ever where it makes nothing of it."""
-        led = _voices(plan)
+        led = voices(plan)
         if not led:
             yield from repeat({})
         past = None
@@ -254,17 +277,22 @@ class Hearing(nn.Module):
 
     def loop(self, view: View, plan: Plan, seconds: float) -> Scene:
         """One period of what was planned, which repeats without a seam: its end runs into its beginning."""
-        frames = max(2 * FADE, self.voice.frames(seconds))
+        fade = self.voice.frames(FADE_S)
+        frames = max(2 * fade, self.voice.frames(seconds))
         n = frames * self.voice.hop
         parts = {}
-        if led := _voices(plan):
+        if led := voices(plan):
             c, seeds = self.config, [plan.seed + row for row in led]
-            latents = self.mapper.generate(_condition(led), frames + FADE, seeds, steps=c.steps, guidance=c.guidance)
+            latents = self.mapper.generate(_condition(led), frames + fade, seeds, steps=c.steps, guidance=c.guidance)
             for row, values, seed in zip(led, latents.values, seeds, strict=True):
                 period = _round(values, frames).astype(np.float32)
                 parts[row] = self.voice.loop(Features(period, latents.space), seed).mono
+        for row, texture in _woven(plan).items():
+            values = _weaver(texture, plan.seed + row).take(frames + fade)
+            period = _round(values, frames).astype(np.float32)
+            parts[row] = self.voice.loop(Features(period, self.voice.space), plan.seed + row).mono
         for row, notion in _sung(plan).items():
-            song = self._player(notion, plan.seed + row).take(n + FADE * self.voice.hop)
+            song = self._player(notion, plan.seed + row).take(n + fade * self.voice.hop)
             parts[row] = _round(song[:, None], n)[:, 0]
         return self._scene(view, plan, _levelled(plan, parts, n))
 
@@ -305,15 +333,46 @@ def _sounding(view: View, weights: Float[np.ndarray, "rows columns"]) -> float:
     return float((weights * view.seen.sounding).sum() / weights.sum())
 
 
-def _voices(plan: Plan) -> dict[int, torch.Tensor]:
+def voices(plan: Plan) -> dict[int, torch.Tensor]:
     """The rows of a plan that the mapper makes, and what leads them."""
-    leads = [*(f.tokens if f.notion is None else None for f in plan.foci), plan.bed]
+    leads = [*(f.tokens if f.notion is None and f.texture is None else None for f in plan.foci), plan.bed]
     return {row: lead for row, lead in enumerate(leads) if lead is not None}
 
 
 def _sung(plan: Plan) -> dict[int, torch.Tensor]:
     """The rows of a plan that are sung, and what leads them."""
     return {row: f.notion for row, f in enumerate(plan.foci) if f.tokens is not None and f.notion is not None}
+
+
+def _woven(plan: Plan) -> dict[int, np.ndarray]:
+    """The rows of a plan that are woven, and their textures."""
+    return {row: f.texture for row, f in enumerate(plan.foci) if f.tokens is not None and f.texture is not None}
+
+
+def _weaver(texture: np.ndarray, seed: int, given: Sound | None = None) -> textures.Weaver:
+    """Who weaves; a given sound goes on as it is, if it is noise and long enough to tell how."""
+    heard = None if given is None else Bands().encode(given).values
+    if heard is not None and len(heard) >= GIVEN:
+        own = textures.listen(heard)
+        if own.noise > 0.5:
+            texture = own.texture
+    return textures.Weaver(texture, seed)
+
+
+class Woven:
+    """Samples of what is woven, as many at a time as are asked for."""
+
+    def __init__(self, weaver: textures.Weaver, seed: int) -> None:
+        self._weaver, self._decoder = weaver, Bands().decoder(seed)
+        self._left = np.zeros(0, np.float32)
+
+    def take(self, n: int) -> Float[np.ndarray, " n"]:
+        """The next n samples; however they are cut, joined they are the same."""
+        while len(self._left) < n:
+            latents = Features(self._weaver.take(AHEAD), Bands.space)
+            self._left = np.concatenate([self._left, self._decoder.push(latents)])
+        out, self._left = self._left[:n], self._left[n:]
+        return out
 
 
 def _condition(led: Mapping[int, torch.Tensor]) -> Condition:
@@ -349,7 +408,7 @@ def gains(areas: Sequence[float]) -> tuple[float, ...]:
 
 
 def limited(samples: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Samples unchanged below `KNEE`, bent towards ±1 above it, with a continuous slope."""
-    over = np.abs(samples) - KNEE
-    bent = KNEE + (1 - KNEE) * np.tanh(np.maximum(over, 0) / (1 - KNEE))
+    """Samples unchanged below `KNEE`, bent towards ±`CEILING` above it, with a continuous slope."""
+    over, room = np.abs(samples) - KNEE, CEILING - KNEE
+    bent = KNEE + room * np.tanh(np.maximum(over, 0) / room)
     return np.where(over > 0, np.copysign(bent, samples), samples).astype(np.float32)

@@ -1,11 +1,13 @@
-"""Singing: a closer look at what sings → a notion of its song → notes, one after another, for as long as you like.
+"""A closer look: at what sings, and a notion of its song → notes; at what rushes, and its texture → noise.
 
-    place in a picture, cut out and looked at again ─ eyes ─▶ notion ─ singer ─▶ notes ─ `codecs.notes` ─▶ sound
+    place in a picture, cut out and looked at again ─ eyes ─┬─▶ notion ─ singer ─▶ notes ─ `codecs.notes` ─▶ sound
+                                                            └─▶ texture ─ `codecs.textures` ─▶ sound
 
-What a patch of the whole picture keeps of a bird does not tell it from another: so what is asked about is looked at
-again, larger, by eyes that were taught with pictures and songs that belong together. They tell how the notes of the
-song are on the whole, which is its *notion*, a vector and no word, and how much of the sound is notes at all (`clear`;
-rain is none, and is left to the mapper).
+What a patch of the whole picture keeps of a bird does not tell it from another, nor a blaze from a small fire: so what
+is asked about is looked at again, larger, by eyes that were taught with pictures and sounds that belong together. They
+tell how the notes of its song are on the whole, which is its *notion*, a vector and no word, and how its noise is on
+the whole, its *texture*. How much of the sound is notes at all (`clear`) and how much `noise` is told from that and
+from what the eyes say that see the whole picture. What is neither is left to the mapper.
 
 Who sings learns from sounds alone: given the notion of a song it says which note comes next, as a mixture of Gaussians
 (Bishop 1994; Graves 2013, arXiv 1308.0850) over a recurrent memory. So eyes and singer need not learn together, and a
@@ -15,7 +17,7 @@ song that nobody has a picture of can teach as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..codecs import notes
+from ..codecs import notes, textures
 from ..encoders.vision import Eyes, EyesConfig
 from ..senses import Image, InputError, Point, Region
 
@@ -36,6 +38,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 NOTION = (len(QUANTILES) + 1) * NOTE  # quantiles of each number of a note, and how much it changes from note to note
 FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
+PLACE = 5  # numbers of where it is
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
 _FIRST = 0.05, 0.3  # seconds, in which a song begins
 _SHARPEST = 0.03  # deviations; the least width of a Gaussian
@@ -47,7 +50,8 @@ class SingingConfig:
     `memory`: of the singer; `mixture`: Gaussians for each note.
 
     `calm` narrows each Gaussian and prefers likely ones (1: as learned). `emphasis` moves a notion away from the mean
-    of all songs: what is told of a song is nearer to the mean than what is true. What is less `clear` is not sung.
+    of all songs: what is told of a song is nearer to the mean than what is true. `contrast` does the same for textures.
+    What is less `clear` is not sung, and what is less `noisy` not woven.
     """
 
     eyes: EyesConfig = field(default_factory=lambda: EyesConfig(144, blocks=(1, 1, 2, 1)))
@@ -57,8 +61,10 @@ class SingingConfig:
     mixture: int = 6
     dropout: float = 0.2
     calm: float = 0.25
-    emphasis: float = 1.6
-    clear: float = 0.85
+    emphasis: float = 1.5
+    contrast: float = 2.2
+    clear: float = 0.6
+    noisy: float = 0.7
 
     def __post_init__(self) -> None:
         sizes = (self.patches, self.width, self.memory, self.mixture)
@@ -66,8 +72,12 @@ class SingingConfig:
             raise InputError(
                 f"The sizes of a singer are whole numbers from 1 to 4096, its dropout below 1; not {self}."
             )
-        if not (0 <= self.calm <= 2 and 0 < self.emphasis <= 10 and 0 <= self.clear <= 1):
-            raise InputError(f"A singer's calm lies in [0, 2], emphasis in (0, 10], clear in [0, 1]; not {self}.")
+        strong, shares = (self.emphasis, self.contrast), (self.clear, self.noisy)
+        if not (0 <= self.calm <= 2 and all(0 < x <= 10 for x in strong) and all(0 <= x <= 1 for x in shares)):
+            raise InputError(
+                f"A singer's calm lies in [0, 2], its emphasis and contrast in (0, 10], what it takes for clear and "
+                f"for noisy in [0, 1]; not {self}."
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SingingConfig:
@@ -81,10 +91,13 @@ class SingingConfig:
 
 
 class Told(NamedTuple):
-    """Of each of n places: the `notion` of its song (n, NOTION), standardised; how `clear` it is (n), a logit."""
+    """Of each of n places: the `notion` of its song (n, NOTION), standardised; how much of its sound is `clear` (n, 1)
+    and how much is `noise` (n, 1), logits; the `texture` of its noise (n, textures.WIDTH), standardised."""
 
     notion: torch.Tensor
     clear: torch.Tensor
+    noise: torch.Tensor
+    texture: torch.Tensor
 
 
 def notion_of(song: Float[np.ndarray, "n names"]) -> Float[np.ndarray, " notion"]:
@@ -99,10 +112,22 @@ def notion_of(song: Float[np.ndarray, "n names"]) -> Float[np.ndarray, " notion"
     return np.concatenate(parts).astype(np.float32)
 
 
-def closer(
-    image: Image, region: Region, size: int, margin: float = MARGIN
-) -> tuple[Float[torch.Tensor, "3 size size"], Float[torch.Tensor, "cells cells"]]:
-    """What is asked about, cut out square with a margin and brought to one size; and the region in it, in [0, 1]."""
+class Cut(NamedTuple):
+    """What is asked about, cut out: `pixels` (3, size, size); what of it is meant, `share` (size/4, size/4), in [0, 1];
+    and its `place` (PLACE) in the whole picture."""
+
+    pixels: torch.Tensor
+    share: torch.Tensor
+    place: torch.Tensor
+
+
+def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> Cut:
+    """What is asked about, cut out square with a margin and brought to one size.
+
+    What a cut no longer tells is how large a thing stands in the picture and how low, by which eyes know how far it is:
+    its `place` is 1 (it is known), log₂ of its width and of its height as shares of the picture's, less −2, and where
+    its top and its bottom are, from −1 to 1.
+    """
     from PIL import Image as Pil
 
     mask = np.asarray(region.mask, np.float32)
@@ -120,7 +145,18 @@ def closer(
     within = (left / wide, top / tall, (left + side) / wide, (top + side) / tall)
     cells = size // 4
     share = Pil.fromarray(mask / mask.max()).resize((cells, cells), Pil.Resampling.BILINEAR, within)
-    return pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1)
+    across, down = (x[-1] + 1 - x[0]) / mask.shape[1], (y[-1] + 1 - y[0]) / mask.shape[0]
+    first, last = y[0] / mask.shape[0], (y[-1] + 1) / mask.shape[0]
+    place = torch.tensor(
+        [1, math.log2(across) + 2, math.log2(down) + 2, 2 * first - 1, 2 * last - 1], dtype=torch.float32
+    )
+    return Cut(pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1), place)
+
+
+def pooled(dense: Float[torch.Tensor, "rows columns patches"], region: Region) -> Float[torch.Tensor, " twice_patches"]:
+    """What the patches of a whole picture say of a part of it and of all of it: their means."""
+    share = torch.from_numpy(region.on(*dense.shape[:2])).to(dense)[..., None]
+    return torch.cat([(dense * share).sum((0, 1)) / share.sum().clamp_min(1e-6), dense.mean((0, 1))])
 
 
 class Outline(nn.Module):
@@ -151,12 +187,14 @@ class Outline(nn.Module):
 
 
 class Singing(nn.Module):
-    """Eyes that tell a notion, and a singer that sings it. Notes and notions are standardised inside."""
+    """Eyes that tell a notion and a texture, and a singer. Notes, notions and textures are standardised inside."""
 
     middle: torch.Tensor
     spread: torch.Tensor
     usual: torch.Tensor
     varied: torch.Tensor
+    plain: torch.Tensor
+    various: torch.Tensor
 
     def __init__(self, config: SingingConfig | None = None) -> None:
         super().__init__()
@@ -168,13 +206,23 @@ class Singing(nn.Module):
             nn.LayerNorm(2 * seen), nn.Dropout(c.dropout), nn.Linear(2 * seen, 2 * c.width), nn.GELU(),
             nn.Dropout(c.dropout),
         )  # fmt: skip
-        self.answer = nn.Linear(2 * c.width, NOTION + 1)
+        self.where = nn.Sequential(
+            nn.Linear(PLACE, c.width), nn.GELU(), nn.Linear(c.width, c.width), nn.GELU(),
+        )  # fmt: skip
+        self.both = nn.Linear(3 * c.width, 2 * c.width)
+        self.answer = nn.Linear(2 * c.width, NOTION)
+        self.weave = nn.Linear(2 * c.width, textures.WIDTH)
+        both = 2 * c.width + 2 * c.patches
+        self.sort = nn.Sequential(
+            nn.LayerNorm(both), nn.Dropout(c.dropout), nn.Linear(both, c.width // 2), nn.GELU(),
+            nn.Dropout(c.dropout), nn.Linear(c.width // 2, 2),
+        )  # fmt: skip
         self.enter = nn.Sequential(nn.Linear(NOTION, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.memory = nn.GRU(NOTE + c.width, c.memory, batch_first=True)
         self.say = nn.Linear(c.memory + c.width, c.mixture * (1 + 2 * NOTE))
-        for name, size in (("middle", NOTE), ("usual", NOTION)):
+        for name, size in (("middle", NOTE), ("usual", NOTION), ("plain", textures.WIDTH)):
             self.register_buffer(name, torch.zeros(size))
-        for name, size in (("spread", NOTE), ("varied", NOTION)):
+        for name, size in (("spread", NOTE), ("varied", NOTION), ("various", textures.WIDTH)):
             self.register_buffer(name, torch.ones(size))
 
     # --- looking ---
@@ -186,21 +234,41 @@ class Singing(nn.Module):
         said[row, column] = said.max()  # the point itself does
         return Region(np.clip(said, 0.0, 1.0))
 
-    def look(self, pixels: Float[torch.Tensor, "n 3 size size"], masks: Float[torch.Tensor, "n cells cells"]) -> Told:
-        """What is told of places that were cut out (`closer`)."""
-        told = self.answer(self.seen(pixels, masks))
-        return Told(told[:, :-1], told[:, -1])
+    def look(self, cuts: Sequence[Cut], around: Float[torch.Tensor, "n twice_patches"]) -> Told:
+        """What is told of places that were cut out (`closer`), with what the patches of their pictures say (`pooled`):
+        the mean over each and its mirror.
+        """
+        pixels, masks, place = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+        seen = self.seen(
+            torch.cat([pixels, pixels.flip(-1)]), torch.cat([masks, masks.flip(-1)]), torch.cat([place, place])
+        )
+        told = self.told(seen, torch.cat([around, around]))
+        return Told(*(part.unflatten(0, (2, -1)).mean(0) for part in told))
+
+    def told(self, seen: Float[torch.Tensor, "n twice_width"], around: Float[torch.Tensor, "n twice_patches"]) -> Told:
+        """What is told of what was `seen`, and of what is `around` it."""
+        clear, noise = self.sort(torch.cat([seen, around], 1)).split(1, 1)
+        return Told(self.answer(seen), clear, noise, self.weave(seen))
+
+    def texture(self, told: Float[torch.Tensor, " width"]) -> Float[np.ndarray, " width"]:
+        """A texture that was told, in the units of `codecs.textures`."""
+        return (self.config.contrast * told * self.various + self.plain).cpu().double().numpy()
 
     def seen(
-        self, pixels: Float[torch.Tensor, "n 3 size size"], masks: Float[torch.Tensor, "n cells cells"]
+        self,
+        pixels: Float[torch.Tensor, "n 3 size size"],
+        masks: Float[torch.Tensor, "n cells cells"],
+        place: Float[torch.Tensor, "n place"],
     ) -> Float[torch.Tensor, "n twice_width"]:
-        """What it is told from: of all that lies in the mask, mean and maximum."""
+        """What it is told from: of all that lies in the mask, mean and maximum; and where it is. A place of zeros is
+        unknown."""
         pooled = []
         for dense in self.eyes(pixels):
             share = F.adaptive_avg_pool2d(masks[:, None], dense.shape[2:]) + 1e-3
             pooled.append((dense * share).sum((2, 3)) / share.sum((2, 3)))
             pooled.append((dense * share / share.amax((2, 3), keepdim=True)).amax((2, 3)))
-        return self.tell(torch.cat(pooled, 1))
+        look = self.tell(torch.cat(pooled, 1))
+        return look + F.gelu(self.both(torch.cat([look, self.where(place)], 1)))
 
     # --- singing ---
 

@@ -166,6 +166,27 @@ def photos(
             yield item, media.read_image(Path(folder) / item.file)
 
 
+def photo(folder: str | Path, name: str) -> Image:
+    """One photo under the folder of the data: a file, or `zip!class/photo`. Raises InputError if it cannot be read."""
+    file, _, entry = name.partition("!")
+    path = Path(folder) / file
+    if not entry:
+        return media.read_image(path)
+    try:
+        state = path.stat()
+        archive, _ = _archive(path, state.st_size, state.st_mtime_ns)
+        info = archive.getinfo(entry)
+        if info.file_size > media.MAX_PICTURE_BYTES:
+            raise InputError(f"{path} claims a picture of {info.file_size} bytes.")
+        return media.read_image(archive.read(info))
+    except KeyError:
+        raise InputError(f"There is no {entry} in {path}.") from None
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.") from None
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+
+
 def _numbered(folder: Path, item: Item, split: Split) -> Iterator[Image]:
     path = folder / item.file.partition("!")[0]
     try:

@@ -86,7 +86,7 @@ class Chorus:
     ) -> list[Sound]:
         import torch
 
-        from ..bridges.hearing import limited
+        from ..bridges.hearing import limited, voices
         from ..bridges.mapper import Condition
 
         model, config = self.model, self.model.config
@@ -96,7 +96,7 @@ class Chorus:
         for number, (image, region, seed) in enumerate(zip(images, regions, seeds, strict=True)):
             view = views[id(image)]
             plan = model.plan(view, region, seed)
-            if plan.foci[0].tokens is not None and plan.foci[0].notion is not None:
+            if not voices(plan):  # all of it is sung or woven
                 sung[number] = model.scene(view, plan, seconds).mix
                 continue
             row = 0 if plan.foci[0].tokens is not None else 1  # the row of the plan that is heard gives the seed

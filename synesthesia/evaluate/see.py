@@ -28,7 +28,7 @@ from .. import metrics, shards
 from ..encoders.vision import to_square
 from ..metrics import Estimate, bootstrap, mean
 from ..metrics.distributions import kernel_distance
-from ..senses import Image, InputError, Region, Sound
+from ..senses import Image, InputError, Point, Region, Sound
 from ..train.distil import MAPS, Teacher
 from ..train.see import close, portrayed, sights
 from .baselines import KernelRidge, derangement
@@ -353,10 +353,10 @@ def of_birds(
 def cycle(
     model: Seeing, hearing: Hearing, asked: Sequence[Asked], reader: Reader, look: Look, seed: int
 ) -> dict[str, Any]:
-    """Picture → sound → picture: whether it is still the same bird."""
+    """Picture → sound → picture: whether it is still the same bird. It is clicked in the middle."""
     some = list(asked[:MOST_CYCLES])
     sounds = hearing.sounds(
-        [a.picture for a in some], [Region.whole()] * len(some), SECONDS, range(seed, seed + len(some))
+        [a.picture for a in some], [Point(0.5, 0.5)] * len(some), SECONDS, range(seed, seed + len(some))
     )
     x = look(drawn(model, sounds, seed), model.config.codec.side)
     return identity(reader, x, some, AMONG[0], seed).record()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from .. import shards
-from ..encoders.base import PatchEncoder
 from ..metrics import song as judge
 from ..metrics import spearman
 from ..senses import Image, InputError, Region
@@ -30,14 +30,12 @@ from .words import Examples, Row, Score, Trait
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from ..bridges.hearing import Hearing
     from ..bridges.knock import Knock
 
 AMONG = 10
 DRAWS = 20  # sets of others for each bird
 SECONDS = 4.0
-LOOK = 160  # pixels of the second look at a thing
-MARGIN = 1.3  # of the square that is cut out, around the thing's own
-MOST_SOURCES = 32  # of a kind that are asked about
 LEAST = 0.002  # of the picture that a thing must be, to be looked at
 AT_ONCE = 32
 
@@ -68,59 +66,31 @@ def answer(asked: Asked, seed: int) -> dict[str, Any]:
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 
-def look(eyes: PatchEncoder, things: Iterator[tuple[Image, Region]]) -> Float[np.ndarray, "n width"]:
-    """Each thing cut out and seen again: mean, spread and maximum over its patches."""
+def look(model: Hearing, things: Iterator[tuple[Image, Region]]) -> Float[np.ndarray, "n width"]:
+    """What the closer look of a hearing model sees of each thing, cut out (`bridges.singing`)."""
+    import torch
+
+    from ..bridges.singing import closer
+
+    singing = model.singing
+    if singing is None:
+        raise InputError("This hearing model does not look closer; what words lose is asked of one that does.")
     out: list[np.ndarray] = []
-    some: list[tuple[Image, np.ndarray]] = []
-
-    def empty() -> None:
-        for patches, (_, mask) in zip(eyes.see([image for image, _ in some]), some, strict=True):
-            share = Region(mask).on(patches.rows, patches.columns).ravel()
-            values = patches.dense.values.reshape(len(share), -1)
-            weight = share / share.sum()
-            mean = weight @ values
-            spread = np.sqrt(np.maximum(weight @ (values - mean) ** 2, 0.0))
-            inside = values[share >= min(0.5, float(share.max()))]
-            out.append(np.concatenate([mean, spread, inside.max(axis=0)]))
-        some.clear()
-
-    for image, region in things:
-        some.append(cut_out(image, region))
-        if len(some) == AT_ONCE:
-            empty()
-    if some:
-        empty()
-    return np.stack(out)
-
-
-def cut_out(image: Image, region: Region) -> tuple[Image, Float[np.ndarray, "side side"]]:
-    """The square around a thing, `LOOK` pixels wide, and the thing's mask in it; at the edge the picture goes on as it
-    ends.
-    """
-    from PIL import Image as Pil
-
-    mask = region.on(image.height, image.width)
-    rows, columns = np.flatnonzero(mask.max(axis=1) > 0.5), np.flatnonzero(mask.max(axis=0) > 0.5)
-    if not len(rows) or not len(columns):
-        raise InputError("A thing that is nowhere more than half of a pixel cannot be cut out.")
-    middle = np.array([(rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2])
-    side = max(8, math.ceil(MARGIN * max(rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0])))
-    top, left = np.round(middle - side / 2).astype(int)
-    down = np.clip(np.arange(top, top + side), 0, image.height - 1)
-    along = np.clip(np.arange(left, left + side), 0, image.width - 1)
-    pixels = np.ascontiguousarray(image.pixels[down][:, along])
-    small = Pil.fromarray(pixels).resize((LOOK, LOOK), Pil.Resampling.BICUBIC)
-    return Image(np.asarray(small)), np.ascontiguousarray(mask[down][:, along])
+    cuts = (closer(image, region, singing.config.eyes.size) for image, region in things)
+    with torch.inference_mode():
+        while some := list(islice(cuts, AT_ONCE)):
+            out.append(singing.seen(*(torch.stack(parts) for parts in zip(*some, strict=True))).double().numpy())
+    return np.concatenate(out)
 
 
 # --- birds -----------------------------------------------------------------------------------------------------------
 
 
-def birds(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, tell: Tell) -> Asked:
+def birds(model: Hearing, folder: Path, most: int, judged: int, seed: int, tell: Tell) -> Asked:
     """`folder` has train/ and test/ of `synesthesia world birds`; at most so many birds are learned from and judged."""
-    train = _birds(eyes, folder / "train", "train", most)
+    train = _birds(model, folder / "train", "train", most)
     tell(f"{len(train)} birds looked at")
-    test = _first(_birds(eyes, folder / "test", "test", 4 * judged), judged)
+    test = _first(_birds(model, folder / "test", "test", 4 * judged), judged)
     tell(f"{len(test)} birds of unseen species looked at")
     own = np.stack([_sung(row, seed, 2 * i) for i, row in enumerate(test.targets)])
     spread = np.nanstd(own, axis=0)
@@ -148,7 +118,7 @@ def birds(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, t
     return Asked("birds", train, test, scores)
 
 
-def _birds(eyes: PatchEncoder, folder: Path, split: str, most: int) -> Examples:
+def _birds(model: Hearing, folder: Path, split: str, most: int) -> Examples:
     found: list[tuple[dict[str, Any], str]] = []
 
     def things() -> Iterator[tuple[Image, Region]]:
@@ -164,7 +134,7 @@ def _birds(eyes: PatchEncoder, folder: Path, split: str, most: int) -> Examples:
                 found.append((source, str(source["species"])))
                 yield example.image, Region(mask.astype(np.float32) / 255)
 
-    features = look(eyes, things())
+    features = look(model, things())
     names = list(bird_laws.TRAITS)
     shares = np.array([[share(bird_laws.TRAITS[n], s["parameters"][n]) for n in names] for s, _ in found])
     traits = tuple(Trait(name, shares[:, k]) for k, name in enumerate(names))
@@ -226,14 +196,14 @@ def _correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> floa
 # --- laws within a kind ----------------------------------------------------------------------------------------------
 
 
-def laws(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, tell: Tell) -> Asked:
+def laws(model: Hearing, folder: Path, most: int, judged: int, seed: int, tell: Tell) -> Asked:
     """`folder` has train/ and test/ of `synesthesia world scenes`; at most so many sources of a kind."""
     train, test = (
         [s for s in hear_laws.read(folder / split, split, n) if float(s.region.mask.max()) > 0.9]
         for split, n in (("train", most), ("test", judged))
     )
     tell(f"{len(train)} and {len(test)} sources read")
-    known, asked = _sources(eyes, train), _sources(eyes, test)
+    known, asked = _sources(model, train), _sources(model, test)
     tell("sources looked at")
     true = hear_laws.heard([s.sound for s in test])
     heard: dict[int, np.ndarray] = {}
@@ -263,8 +233,8 @@ def laws(eyes: PatchEncoder, folder: Path, most: int, judged: int, seed: int, te
     return Asked("laws", known, asked, {"laws, rank correlation": kept, "kind": named})
 
 
-def _sources(eyes: PatchEncoder, sources: Sequence[Source]) -> Examples:
-    features = look(eyes, ((s.image, s.region) for s in sources))
+def _sources(model: Hearing, sources: Sequence[Source]) -> Examples:
+    features = look(model, ((s.image, s.region) for s in sources))
     kinds = np.array([float(noises.KINDS.index(s.kind)) for s in sources])
     shares = np.array([_shares(s) for s in sources])
     traits = (Trait("kind", kinds, len(noises.KINDS)),

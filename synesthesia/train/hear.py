@@ -1,9 +1,9 @@
 """How `locate/tiny` and `hear/tiny` are trained: on photos and recordings paired by kind and pasted into collages, and
 on drawn scenes, in which what is seen and what is heard occurred together.
 
-The eyes stay as they are. First the grounding learns, with ears from nothing, where in a picture each sound belongs;
-then the mapper learns what a place of a picture sounds like. Nobody tells either what anything is called: kinds are
-numbers that say which pictures and recordings may stand together.
+The eyes stay as they are, ours or those of a hub, and so does the voice. First the grounding learns, with ears from
+nothing, where in a picture each sound belongs; then the mapper learns what a place of a picture sounds like. Nobody
+tells either what anything is called: kinds are numbers that say which pictures and recordings may stand together.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from torch.nn import functional as F
 
 from ..bridges.grounding import Grounding, GroundingConfig, Locator, LocatorConfig, Places, Truth, multi_positive
 from ..bridges.hearing import LOUDNESS_DB, Hearing, HearingConfig
-from ..bridges.mapper import Condition, MapperConfig, attention_loss
+from ..bridges.mapper import Condition, Head, MapperConfig, attention_loss
+from ..codecs import load_voice
 from ..codecs.bands import HOP, RATE, Bands
+from ..codecs.voice import Voice
 from ..encoders import load_eyes
-from ..encoders.base import Eyesight, FrameEncoder
+from ..encoders.base import FrameEncoder, PatchEncoder
 from ..encoders.vision import EyesTower
 from ..metrics.localisation import best_threshold, fit_confidence
-from ..senses import InputError
-from .hear_data import Lessons, Pairing, Photos, collages, read
+from ..senses import InputError, Sound
+from .hear_data import Lessons, Pairing, Photos, Sounds, collages, read
 from .hear_scenes import ABSENT, Scenes, joined, read_scenes
 from .loop import LoopConfig, fit
 
-STRIDE = 16  # pixels between patches
 QUIET_DB = -12.0  # what is heard where nothing sounds, below what sounds
+FOLD_S, BLOCK_S = 0.04, 0.96  # of sound that is one token of the mapper, and that is made at a time
 KEPT = 0.9  # of the places that sound, to be heard as such: to miss a sound is worse than to hear one too many
 
 
@@ -49,7 +51,9 @@ class HearRun:
 
     `drawn` is the share of drawn scenes among the pictures, where there are any; of their parts the share `recorded`
     is heard as a recording of the same kind in place of its own sound, since a recording sounds as things do.
-    `checked` pictures fix the thresholds: collages of the split judge, and scenes of the split val.
+    `checked` pictures fix the thresholds: collages of the split judge, and scenes of the split val. `size` is brought
+    to a multiple of what the eyes step by. `head` is that of the mapper, `voice` what it speaks with: `bands`, a
+    folder or hf:user/repo@commit.
     """
 
     locate_steps: int = 1200
@@ -70,7 +74,16 @@ class HearRun:
     recorded: float = 0.3
     checked: int = 120
     ambience: tuple[str, ...] = ("wind",)
+    head: Head = "codes"
+    voice: str = "bands"
     seed: int = 0
+
+
+def dino_audioldm(eyes: str, voice: str) -> tuple[str, HearRun]:
+    """`hear/dino-audioldm`: DINOv2's patches (`eyes`, a folder or hf:user/repo@commit) → latents of AudioLDM 2
+    (`voice`, likewise) by rectified flow. What `train` wants as eyes and as its run; meant for a GPU.
+    """
+    return eyes, HearRun(locate_steps=6000, hear_steps=60_000, sequences=64, size=224, head="flow", voice=voice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +139,7 @@ class Looked:
 
 
 def look_at(
-    tower: Eyesight, pictures: Photos | Scenes, times: int, size: int, g: torch.Generator, path: Path
+    eyes: PatchEncoder, pictures: Photos | Scenes, times: int, size: int, g: torch.Generator, path: Path
 ) -> Looked:
     """Look at `times` views of each picture, and keep what was seen in a file; a run that resumes finds it there."""
     if path.is_file():
@@ -136,11 +149,13 @@ def look_at(
     for first in track(range(0, len(pictures), 32), f"looking at {len(pictures)} pictures"):
         rows = np.repeat(np.arange(first, min(first + 32, len(pictures))), times)
         if isinstance(pictures, Photos):
-            x = pictures.views(rows, g, size)
+            seen = patches_of(eyes, pictures.views(rows, g, size))
         else:
             x, shares = pictures.views(rows, g, size)
-            masks.append(F.avg_pool2d(shares, STRIDE).unflatten(0, (-1, times)).half())
-        patches.append(patches_of(tower, x).permute(0, 3, 1, 2).unflatten(0, (-1, times)).half().contiguous())
+            seen = patches_of(eyes, x)
+            on_patches = F.adaptive_avg_pool2d(shares, (seen.shape[1], seen.shape[2]))
+            masks.append(on_patches.unflatten(0, (-1, times)).half())
+        patches.append(seen.permute(0, 3, 1, 2).unflatten(0, (-1, times)).half().contiguous())
     kept = {"patches": torch.cat(patches)} | ({"masks": torch.cat(masks)} if masks else {})
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(kept, path.with_suffix(".part"))
@@ -152,19 +167,17 @@ class Pictures:
     """Photos alone, collages of large and little ones over photos of what makes no sound, and drawn scenes; what is in
     them, and what that sounds like.
 
-    With a `tower`, all that is drawn is what these eyes saw (kept in the folder `out`), put together patch by patch:
-    to look at a picture takes longer than to learn from it.
+    With a folder `out`, all that is drawn is what these eyes saw (kept there), put together patch by patch: to look at
+    a picture takes longer than to learn from it.
     """
 
     def __init__(
-        self,
-        lessons: Lessons,
-        run: HearRun,
-        scenes: Scenes | None = None,
-        tower: Eyesight | None = None,
-        out: Path | None = None,
+        self, lessons: Lessons, run: HearRun, eyes: PatchEncoder, scenes: Scenes | None = None, out: Path | None = None
     ) -> None:
-        self._run = run
+        self._run, self._eyes = run, eyes
+        self._size = eyes.look.step * max(1, round(run.size / eyes.look.step))
+        rows, columns = patches_of(eyes, torch.zeros(1, 3, self._size, self._size)).shape[1:3]
+        self._grid = (rows, columns)
         self._groups = [(p, Pairing(lessons.sounds, p)) for p in lessons.photos if len(p)]
         self._scenes = scenes
         self._own = len(lessons.sounds)  # the first row of what scenes sound like
@@ -172,13 +185,12 @@ class Pictures:
         self.sounds = joined(lessons.sounds, scenes.sounds) if scenes else lessons.sounds
         self.kinds = np.unique(np.concatenate([pairing.kinds for _, pairing in self._groups]))
         self._looked: list[Looked] = []
-        if tower is not None:
-            assert out is not None
+        if out is not None:
             g = torch.Generator().manual_seed(run.seed)
             every = [*(photos for photos, _ in self._groups), *([scenes] if scenes else [])]
             for number, some in enumerate(every):
                 times = run.looks[number if isinstance(some, Photos) else 2]
-                self._looked.append(look_at(tower, some, times, run.size, g, out / f"looked-{number}.safetensors"))
+                self._looked.append(look_at(eyes, some, times, self._size, g, out / f"looked-{number}.safetensors"))
 
     def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
         """n pictures, photos first; the parts of one are of different kinds."""
@@ -186,9 +198,12 @@ class Pictures:
         seen = [self._collages(rng, g, n - drawn)]
         return _together([*seen, self._drawn(rng, g, drawn)] if drawn else seen)
 
-    def dense(self, tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
+    def dense(self, x: torch.Tensor) -> torch.Tensor:
         """Patches (n, rows, columns, width) of what was drawn."""
-        return x.permute(0, 2, 3, 1) if self._looked else patches_of(tower, x)
+        return x.permute(0, 2, 3, 1) if self._looked else patches_of(self._eyes, x)
+
+    def _on_patches(self, masks: torch.Tensor) -> torch.Tensor:
+        return masks if self._looked else F.adaptive_avg_pool2d(masks, self._grid)
 
     def _collages(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
         parts = self._run.parts
@@ -202,7 +217,7 @@ class Pictures:
         masks[whole] = 0.0
         masks[whole, 0] = 1.0
         kinds[alone, 1:] = ABSENT
-        return Seen(x, masks if self._looked else F.avg_pool2d(masks, STRIDE), kinds, rows, np.zeros(kinds.shape))
+        return Seen(x, self._on_patches(masks), kinds, rows, np.zeros(kinds.shape))
 
     def _drawn(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
         scenes = self._scenes
@@ -212,8 +227,8 @@ class Pictures:
             x, masks = self._looked[-1].some(rows, g)
             assert masks is not None
         else:
-            x, shares = scenes.views(rows, g, self._run.size)
-            masks = F.avg_pool2d(shares, STRIDE)
+            x, shares = scenes.views(rows, g, self._size)
+            masks = self._on_patches(shares)
         sources = scenes.sources(rows)
         there = sources != ABSENT
         kinds = np.where(there, scenes.sounds.kind[np.maximum(sources, 0)], ABSENT)
@@ -247,7 +262,7 @@ class Pictures:
     def _some(self, number: int, rows: np.ndarray, g: torch.Generator) -> torch.Tensor:
         if self._looked:
             return self._looked[number].some(rows, g)[0]
-        return self._groups[number][0].views(rows, g, self._run.size)
+        return self._groups[number][0].views(rows, g, self._size)
 
     def _group(self, rng: np.random.Generator, groups: int) -> int:
         return groups - 1 if rng.random() < self._run.little else 0
@@ -267,20 +282,18 @@ def heard(ears: FrameEncoder, waves: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 
 @torch.no_grad()
-def patches_of(tower: Eyesight, x: torch.Tensor) -> torch.Tensor:
+def patches_of(eyes: PatchEncoder, x: torch.Tensor) -> torch.Tensor:
     """Patches of pictures by eyes that are not trained."""
-    return tower(x.contiguous(memory_format=torch.channels_last))[0]
+    return eyes(x.contiguous(memory_format=torch.channels_last))[0]
 
 
 def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun, scenes: Scenes | None = None) -> Locator:
     """Train ears and grounding on collages and scenes; resumes after a kill."""
     torch.manual_seed(run.seed)
-    encoder = load_eyes(eyes, device="cpu")
-    if not isinstance(encoder.tower, EyesTower):
-        raise InputError(f"{eyes} does not hold small eyes; train some with `synesthesia train eyes`.")
-    model = Locator(LocatorConfig(encoder.tower.eyes.config), eyes=encoder)
-    tower = encoder.tower.eval().requires_grad_(False)
-    pictures = Pictures(lessons, run, scenes, tower, out)
+    encoder = load_eyes(eyes, device="cpu").eval().requires_grad_(False)
+    tower = encoder.tower
+    model = Locator(LocatorConfig(tower.eyes.config if isinstance(tower, EyesTower) else str(eyes)), eyes=encoder)
+    pictures = Pictures(lessons, run, encoder, scenes, out)
     frames = round(run.seconds * RATE / HOP)
     anchors = Anchors(len(lessons.kinds), model.config.grounding)
 
@@ -294,7 +307,7 @@ def train_locator(lessons: Lessons, eyes: str | Path, out: Path, run: HearRun, s
         # A few moments of each sound will do for its mean.
         few = torch.rand(dense.shape[:2], generator=g).argsort(1)[:, : run.moments]
         dense = dense.gather(1, few[..., None].expand(-1, -1, dense.shape[-1]))
-        looked = model.grounding.look(pictures.dense(tower, seen.x))
+        looked = model.grounding.look(pictures.dense(seen.x))
         listened = model.grounding.listen(dense, real.clamp(max=run.moments))
         terms = model.grounding.compared(*looked, *listened, truth_of(seen, rng))
         return terms | anchors(model.grounding, looked, listened, seen, rng)
@@ -383,7 +396,7 @@ def truth_of(seen: Seen, rng: np.random.Generator) -> Truth:
 @torch.inference_mode()
 def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scenes | None = None) -> Locator:
     """Choose, on recordings and pictures that taught nothing, where a map is cut and what a score is worth."""
-    pictures = Pictures(lessons, dataclasses.replace(run, whole=0.0), scenes)
+    pictures = Pictures(lessons, dataclasses.replace(run, whole=0.0), model.eyes, scenes)
     rng = np.random.default_rng([run.seed, 23])
     g = torch.Generator().manual_seed(23)
     frames = round(run.seconds * RATE / HOP)
@@ -392,7 +405,7 @@ def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scene
         seen = pictures.draw(rng, g, run.pictures)
         picture, part = seen.parts
         dense, real = heard(model.ears, waves_of(pictures, seen, rng, frames, 0.0))
-        patches, logit = model.grounding.look(pictures.dense(model.eyes.tower, seen.x))
+        patches, logit = model.grounding.look(pictures.dense(seen.x))
         moments, weight = model.grounding.listen(dense, real)
         volume = model.grounding.volume(patches, moments)
         scores.append((model.grounding.peak(volume, logit.flatten(1)) * weight).sum(-1).flatten().numpy())
@@ -417,13 +430,25 @@ def fix_thresholds(model: Locator, lessons: Lessons, run: HearRun, scenes: Scene
     return model
 
 
+def said(voice: Voice, sounds: Sounds, index: np.ndarray, gain_db: np.ndarray) -> torch.Tensor:
+    """Latents (n, frames, width) of crops in a voice. Those of `bands` are kept; of other voices they are made anew."""
+    if voice.space == Bands.space:
+        return sounds.latents_at(index, gain_db)
+    waves = sounds.waves_at(index, gain_db).clamp(-1, 1).numpy()
+    return torch.stack([torch.from_numpy(voice.encode(Sound(wave[None], RATE)).values) for wave in waves])
+
+
 def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scenes: Scenes | None = None) -> Hearing:
     """Train the mapper on places in pictures and on quiet photos, with a locator's eyes; resumes after a kill."""
     torch.manual_seed(run.seed)
     eyes = Locator.load(locator)
-    model = Hearing(HearingConfig(str(locator), MapperConfig(eyes.eyes.dense, Bands.space, head="codes")), eyes)
-    tower = eyes.eyes.tower.eval()
-    pictures = Pictures(lessons, run, scenes, tower, out)
+    voice = load_voice(run.voice, device="cpu")
+    a_second = voice.rate / voice.hop
+    fold = max(1, round(FOLD_S * a_second))
+    block = fold * max(1, round(BLOCK_S * a_second / fold))
+    mapper = MapperConfig(eyes.eyes.dense, voice.space, head=run.head, fold=fold, block=block)
+    model = Hearing(HearingConfig(str(locator), mapper, voice=run.voice), eyes)
+    pictures = Pictures(lessons, run, eyes.eyes, scenes, out)
     missing = set(run.ambience) - set(lessons.kinds)
     if missing:
         raise InputError(f"There are no recordings of {', '.join(sorted(missing))} to learn ambience from.")
@@ -432,7 +457,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     some = pictures.recordings(rng, np.repeat(pictures.kinds, 20))
     if scenes:
         some = np.concatenate([some, rng.integers(len(lessons.sounds), len(pictures.sounds), len(some) // 4)])
-    model.mapper.fit_scale(pictures.sounds.latents_at(*pictures.sounding(rng, some, run.frames, 1.5)))
+    model.mapper.fit_scale(said(voice, pictures.sounds, *pictures.sounding(rng, some, run.frames, 1.5)))
 
     def drawn(
         rng: np.random.Generator, g: torch.Generator, n: int
@@ -447,7 +472,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         order[single, 1] = order[single, 0]
         chosen, part = np.repeat(np.arange(len(order)), 2), order.ravel()
         masks = torch.cat([seen.masks[chosen, part], torch.ones(quiet, *seen.masks.shape[2:])])
-        dense = pictures.dense(tower, torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
+        dense = pictures.dense(torch.cat([seen.x, pictures.quiet(rng, g, quiet)]))
         dense = torch.cat([dense[chosen], dense[len(order) :]])
         n = len(dense)
         rows = np.concatenate([seen.rows[chosen, part], pictures.recordings(rng, rng.choice(ambience, quiet))])
@@ -465,7 +490,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
         by_mask = model.mapper.look(dense[half:], masks[half:].clamp_min(1e-4))
         told = Condition(*(torch.cat(parts) for parts in zip(by_point, by_mask, strict=True)))
         strayed = 0.1 * attention_loss(by_point.weights, masks[:half].clamp_min(1e-6))
-        return pictures.sounds.latents_at(index, gain), told, torch.from_numpy(kinds), strayed
+        return said(voice, pictures.sounds, index, gain), told, torch.from_numpy(kinds), strayed
 
     # What tells the nameless kinds apart; thrown away after the first stage.
     telling = nn.Linear(model.config.mapper.width, len(lessons.kinds) + 1)
@@ -486,7 +511,7 @@ def train_hearing(lessons: Lessons, locator: Path, out: Path, run: HearRun, scen
     model.eval()
     with torch.inference_mode():
         g = torch.Generator().manual_seed(run.seed)
-        quiet = pictures.dense(tower, pictures.quiet(np.random.default_rng([run.seed, 32]), g, 64))
+        quiet = pictures.dense(pictures.quiet(np.random.default_rng([run.seed, 32]), g, 64))
         model.ambience.copy_(model.mapper.look(quiet).tokens.mean(0))
     return model
 
@@ -496,16 +521,16 @@ def fix_sureness(model: Hearing, lessons: Lessons, run: HearRun) -> Hearing:
     """Choose, on photos that taught nothing, how surely a place must sound to be heard: so that `KEPT` of the places
     that sound are.
     """
-    pictures, rng, g = Pictures(lessons, run), np.random.default_rng([run.seed, 24]), torch.Generator().manual_seed(24)
-    tower, grounding = model.locator.eyes.tower.eval(), model.locator.grounding
+    pictures, grounding = Pictures(lessons, run, model.locator.eyes), model.locator.grounding
+    rng, g = np.random.default_rng([run.seed, 24]), torch.Generator().manual_seed(24)
     loud, quiet = [], []
     for _ in range(0, run.checked, run.pictures):
         seen = pictures.draw(rng, g, run.pictures)
         picture, part = seen.parts
         masks = seen.masks[picture, part].clamp_min(1e-4)
-        sounding = grounding.sounding(pictures.dense(tower, seen.x))[picture]
+        sounding = grounding.sounding(pictures.dense(seen.x))[picture]
         loud += ((sounding * masks).sum((1, 2)) / masks.sum((1, 2))).tolist()
-        quiet += grounding.sounding(pictures.dense(tower, pictures.quiet(rng, g, run.pictures))).mean((1, 2)).tolist()
+        quiet += grounding.sounding(pictures.dense(pictures.quiet(rng, g, run.pictures))).mean((1, 2)).tolist()
     model.config = dataclasses.replace(model.config, sure=round(float(np.quantile(loud, 1 - KEPT)), 3))
     kept = np.mean(np.array(quiet) >= model.config.sure)
     print(f"sure from {model.config.sure} on: so are {kept:.0%} of photos of what makes no sound")
@@ -516,7 +541,7 @@ def train(shards: Path, eyes: str | Path, out: Path, run: HearRun | None = None,
     """Train both on the shards of `synesthesia data pack`; leaves `out`/locator and `out`/final. Resumes after a kill.
 
     `scenes` is a folder with the folders train and val, worlds of `synesthesia world scenes`. Raises InputError for a
-    folder without such shards or eyes that are not small eyes of ours.
+    folder without such shards, for eyes or a voice that are not known.
     """
     run = run or HearRun()
     lessons = read(shards, "train")

@@ -1,52 +1,60 @@
-"""How the singing of `hear/tiny` is trained: on worlds in which what is seen and what is heard occurred together, and
-on photos and recordings paired by kind.
+"""How the closer look of `hear/tiny` is trained: on worlds in which what is seen and what is heard occurred together,
+and on photos and recordings paired by kind.
 
 Who sings learns first, from sounds alone: notes that follow one another, given how a song's notes are on the whole.
-Then the eyes that look closer learn to tell that from what was cut out of pictures, and how much of its sound is notes.
-Nobody tells either what anything is called. Beside that the eyes learn to tell the numbers that a world is made of, as
-far as it has any: a note that was measured once is a noisy teacher. What tells those is thrown away.
+Then what belongs to a point is learned, by the patches of whole pictures. Last the eyes that look closer learn to tell
+from what was cut out of pictures, by masks and by clicks, how its song is on the whole, how its noise is, and how much
+of its sound is the one and the other. Beside things also the ground between them was clicked, where nothing sings.
+Nobody tells what anything is called. Beside that the eyes learn to tell the numbers that a world is made of, as far as
+it has any: a note that was measured once is a noisy teacher. What tells those is thrown away.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from .. import shards
 from ..bridges.hearing import Hearing
-from ..bridges.singing import FEWEST, NOTE, Singing, SingingConfig, closer, notion_of
-from ..codecs import bands, notes
+from ..bridges.singing import PLACE, Singing, SingingConfig
+from ..codecs import textures
 from ..encoders.base import PatchEncoder
 from ..encoders.vision import EyesTower
-from ..senses import InputError, Region, Sound
-from .distil import jitter
-from .hear_data import Lessons, Pairing, Sounds, read
+from ..senses import InputError
+from .hear_data import NONE, SIDES, SILENT, Lessons, Pairing, read
 from .loop import LoopConfig, fit
-from .see import in_spreads
+from .sing_data import (
+    CLICKS,
+    MOST,
+    NOISY,
+    Places,
+    Singers,
+    Songs,
+    clicked,
+    clicked_photos,
+    looked_closer,
+    read_places,
+    read_singers,
+    recorded,
+    viewed,
+    whole,
+)
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, UInt8
+    from jaxtyping import Float
 
-SIDE = 176  # pixels of what is kept of a place
-AROUND = 1.5  # as `singing.MARGIN`, for views that lie a little beside
-MOST = 28  # notes of a song
-CLEAR = 0.5  # of a sound's power that are notes, for it to be a song
-SECONDS = 4.0  # of a recording that are listened to
-LEAST_MARGIN = 1.1
-MOST_PLACES = 3000  # pictures of a world in which outlines are learned
-WHOLE = 0.15  # of the places are shown without saying what of them is meant
-COLOURS = 0.35  # of `jitter`, at most: the colours of a bird say how it sings
+CLICKED = 0.5  # of the larger photos are shown as they were clicked
+SHARES = (0.5, 0.35, 0.15)  # of what sings, of what else sounds, and of the ground, among the places in worlds
+SORTED, SORTED_PHOTOS = 256, 0.4  # places at a time for who sorts sounds, and the share of photos
+CLOSE_UPS = 0.3  # of the places in worlds are shown to who sorts sounds as if they were whole pictures
+SILENT_PHOTOS = 0.2  # of the photos are of what makes no sound
+NOWHERE = 0.15  # of the places are shown without saying where they are
 BLUR = 0.4  # deviations of a notion, at most, while who sings learns: what eyes tell is not quite true
 MOVED = 0.02  # deviations of a note
 
@@ -54,185 +62,69 @@ MOVED = 0.02  # deviations of a note
 @dataclass(frozen=True)
 class SingRun:
     """Everything that a run is. Steps count batches of `songs`, then of `glances`, of which the share `photos` are
-    photos (paired by kind) and the rest places in worlds."""
+    photos (paired by kind) and the rest places in worlds; those of who sorts, of `SORTED` places."""
 
     song_steps: int = 2500
     look_steps: int = 2400
     outline_steps: int = 1200
+    sort_steps: int = 2500
     songs: int = 128
     glances: int = 64
     photos: float = 0.2
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Songs:
-    """`notes` (n, MOST, names) in the units of `codecs.notes`, how many each song has, and how `clear` it is."""
+class Meant(NamedTuple):
+    """What is true of places: the notions of their songs in the units of `codecs.notes` (NaN where nothing sings), how
+    clear these are; their textures (NaN where there are none) and how much is noise; and the numbers behind them (NaN
+    where there are none)."""
 
-    notes: Float[torch.Tensor, "n most names"]
-    count: Int[torch.Tensor, " n"]
-    clear: Float[torch.Tensor, " n"]
-
-    @cached_property
-    def sung(self) -> Bool[torch.Tensor, " n"]:
-        """Those that are songs at all."""
-        return (self.count >= FEWEST) & (self.clear >= CLEAR)
-
-    @cached_property
-    def notions(self) -> Float[torch.Tensor, "n notion"]:
-        """How the notes of each song are on the whole; NaN where it is none."""
-        nothing = notion_of(np.zeros((FEWEST, NOTE))) * np.nan
-        return torch.from_numpy(
-            np.stack([
-                notion_of(song[:count].numpy()) if sung else nothing
-                for song, count, sung in zip(self.notes, self.count, self.sung, strict=True)
-            ])
-        )  # fmt: skip
+    notion: torch.Tensor
+    clear: torch.Tensor
+    texture: torch.Tensor
+    noise: torch.Tensor
+    numbers: torch.Tensor
 
 
-def songs(sounds: list[Sound]) -> Songs:
-    """What is sung in each of these sounds."""
-    heard = [notes.listen(sound) for sound in sounds]
-    kept = torch.zeros(len(heard), MOST, NOTE)
-    for row, one in zip(kept, heard, strict=True):
-        row[: len(one.notes)] = torch.from_numpy(one.notes[:MOST])
-    count = torch.tensor([min(len(one.notes), MOST) for one in heard])
-    return Songs(kept, count, torch.tensor([one.clear for one in heard], dtype=torch.float32))
+class Chosen(NamedTuple):
+    """Rows of places in worlds, and of photos of one of the groups; what is true of both."""
 
-
-@dataclass(frozen=True, eq=False)
-class Singers:
-    """Places that were cut out of pictures, with a margin, what of them is meant, their songs, and the numbers behind
-    them, in their spreads (NaN where there are none)."""
-
-    pixels: UInt8[torch.Tensor, "n side side 3"]
-    masks: UInt8[torch.Tensor, "n cells cells"]
-    songs: Songs
-    numbers: Float[torch.Tensor, "n behind"]
-
-    def views(
-        self, rows: Int[torch.Tensor, " n"], g: torch.Generator, size: int
-    ) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
-        """Places as they might have been cut out: larger or beside, half mirrored, in nearly their colours."""
-        n = len(rows)
-        x = self.pixels[rows].permute(0, 3, 1, 2).float() / 255
-        masks = self.masks[rows, None].float() / 255
-        low = LEAST_MARGIN / AROUND
-        zoom = low + (1 - low) * torch.rand(n, 1, generator=g)
-        theta = torch.zeros(n, 2, 3)
-        theta[:, 0, :1] = zoom * torch.where(torch.rand(n, 1, generator=g) < 0.5, -1.0, 1.0)
-        theta[:, 1, 1:2] = zoom
-        theta[:, :, 2] = 0.6 * (2 * torch.rand(n, 2, generator=g) - 1) * (1 - zoom)
-        cells = size // 4
-        grid, coarse = (F.affine_grid(theta, [n, 1, k, k], align_corners=False) for k in (size, cells))
-        x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-        masks = F.grid_sample(masks, coarse, align_corners=False)
-        x = torch.lerp(x, jitter(x.clone(), g), COLOURS * torch.rand(n, 1, 1, 1, generator=g))
-        # Attention marks a place less sharply than its mask.
-        masks = torch.lerp(masks, F.avg_pool2d(masks, 9, 1, 4), torch.rand(n, 1, 1, 1, generator=g))
-        return x, torch.where(torch.rand(n, 1, 1, generator=g) < WHOLE, 1.0, masks[:, 0])
-
-
-def read_singers(folders: Sequence[Path], path: Path) -> Singers:
-    """Read worlds of `synesthesia world birds` or `scenes` and listen to them; kept in the file `path` for a run that
-    resumes.
-
-    Raises InputError for a folder without pictures with sources.
-    """
-    if not path.is_file():
-        pixels, masks, heard, numbers = [], [], [], []
-        for folder in folders:
-            before = len(pixels)
-            for file in track(sorted(folder.glob("*.tar")), f"listening to {folder.name}"):
-                for example in shards.examples(file):
-                    for source, mask, sound in _sources(example):
-                        cut, share = closer(example.image, Region(mask.astype(np.float32) / 255), SIDE, AROUND)
-                        pixels.append((cut * 255).round().byte().permute(1, 2, 0))
-                        masks.append((share * 255).round().byte())
-                        heard.append(songs([sound]))
-                        told = {**source.get("parameters", {}), **source.get("song", {})}
-                        numbers.append({f"{source['kind']}.{name}": float(value) for name, value in told.items()})
-            if len(pixels) == before:
-                raise InputError(f"{folder} holds no scenes; make some with `synesthesia world birds`.")
-        told = {"pixels": torch.stack(pixels), "masks": torch.stack(masks), "numbers": in_spreads(numbers)}
-        told |= {name: torch.cat([getattr(song, name) for song in heard]) for name in ("notes", "count", "clear")}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(told, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
-    found = load_file(path)
-    own = {name: found.pop(name) for name in ("pixels", "masks", "numbers")}
-    return Singers(songs=Songs(**found), **own)
-
-
-def _sources(example: shards.Example) -> Iterator[tuple[dict[str, Any], np.ndarray, Sound]]:
-    told, masks = example.truth.get("sources"), example.arrays.get("masks")
-    if not isinstance(told, list) or masks is None or len(masks) != len(told):
-        raise InputError(f"{example.key!r} is no scene; make some with `synesthesia world birds`.")
-    for source, mask, sound in zip(told, masks, example.sounds, strict=False):
-        if mask.any():
-            yield source, mask, sound
-
-
-def recorded(sounds: Sounds) -> Songs:
-    """What is sung in the first seconds of every recording."""
-    most = round(SECONDS * bands.RATE / bands.HOP)
-    found = []
-    for first, last in zip(sounds.first[:-1], sounds.first[1:], strict=True):
-        wave = sounds.waves[first : min(last, first + most)].float().numpy().reshape(1, -1)
-        found.append(Sound(wave, bands.RATE))
-    return songs(found)
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """What eyes see of whole pictures, in half precision, and on their grid the masks of things; `picture` says of each
-    thing which it is in."""
-
-    patches: Float[torch.Tensor, "pictures rows columns width"]
-    masks: Float[torch.Tensor, "n rows columns"]
-    picture: Int[torch.Tensor, " n"]
-
-
-def read_places(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Places:
-    """The first pictures of worlds, and what sounds in them; kept in the file `path`, as by `read_singers`."""
-    if not path.is_file():
-        patches, masks, picture = [], [], []
-        for folder in folders:
-            begun = len(patches)
-            for example in track(shards.examples(folder), f"looking at {folder.name}", total=MOST_PLACES):
-                (seen,) = eyes.see([example.image])
-                for _, mask, _ in _sources(example):
-                    masks.append(torch.from_numpy(Region(mask.astype(np.float32) / 255).on(seen.rows, seen.columns)))
-                    picture.append(len(patches))
-                patches.append(torch.from_numpy(seen.dense.values).half())
-                if len(patches) == begun + MOST_PLACES:
-                    break
-        told = {"patches": torch.stack(patches), "masks": torch.stack(masks).half(), "picture": torch.tensor(picture)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(told, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
-    return Places(**load_file(path))
+    worlds: torch.Tensor
+    group: int
+    photos: torch.Tensor
+    meant: Meant
 
 
 class Drawn(NamedTuple):
-    """Pictures and masks of places; the notions of their songs in the units of `codecs.notes` (NaN where nothing
-    sings), how clear these are, and the numbers behind them (NaN where there are none)."""
+    """Pictures, masks and places of what is asked about, and what is true of it."""
 
     pixels: torch.Tensor
     masks: torch.Tensor
-    notion: torch.Tensor
-    clear: torch.Tensor
-    numbers: torch.Tensor
+    place: torch.Tensor
+    meant: Meant
 
 
 class Glances:
     """Places in worlds and photos, with the songs that belong to them."""
 
-    def __init__(self, worlds: Singers, lessons: Lessons, model: Singing, run: SingRun) -> None:
-        self.worlds, self._run, self._size = worlds, run, model.config.eyes.size
-        self._groups = [(photos, Pairing(lessons.sounds, photos)) for photos in lessons.photos if len(photos)]
+    def __init__(
+        self,
+        worlds: Singers,
+        lessons: Lessons,
+        model: Singing,
+        run: SingRun,
+        clicks: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        """`clicks` are those of `clicked_photos` at the larger photos."""
+        self.worlds, self.clicks, self._run, self._size = worlds, clicks, run, model.config.eyes.size
+        self.photos = tuple(photos for photos in lessons.photos if len(photos))
+        self._groups = [Pairing(lessons.sounds, photos) for photos in self.photos]
         self._recorded = recorded(lessons.sounds) if self._groups else None
         every = worlds.songs
+        ground, sings = worlds.row == NONE, every.sung[worlds.row.clamp_min(0)]
+        self._sorts = [np.flatnonzero(some.numpy()) for some in (sings & ~ground, ~sings & ~ground, ground)]
+        shares = np.array([share * (len(sort) > 0) for share, sort in zip(SHARES, self._sorts, strict=True)])
+        self._shares = shares / shares.sum()
         there = torch.arange(MOST) < (every.count * every.sung)[:, None]
         known, told = every.notes[there], every.notions[every.sung]
         if len(told) < 2:
@@ -241,26 +133,84 @@ class Glances:
         model.spread.copy_(known.std(0).clamp_min(0.05))
         model.usual.copy_(told.mean(0))
         model.varied.copy_(told.std(0).clamp_min(0.02))
+        noisy = every.texture[every.noise >= NOISY]
+        if len(noisy) > 1:
+            model.plain.copy_(noisy.mean(0))
+            model.various.copy_(noisy.std(0).clamp_min(0.02))
 
-    def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Drawn:
-        """n places: those of worlds, then photos."""
-        photos, worlds = round(self._run.photos * n) if self._groups else 0, self.worlds
-        rows = torch.from_numpy(rng.integers(len(worlds.pixels), size=n - photos))
-        x, masks = worlds.views(rows, g, self._size)
-        drawn = Drawn(x, masks, worlds.songs.notions[rows], worlds.songs.clear[rows], worlds.numbers[rows])
+    def choose(self, rng: np.random.Generator, n: int, share: float) -> Chosen:
+        """n places, of which that share are photos."""
+        photos, worlds = round(share * n) if self._groups else 0, self.worlds
+        which = rng.choice(len(SHARES), n - photos, p=self._shares)
+        at = torch.from_numpy(np.array([rng.choice(self._sorts[sort]) for sort in which]))
+        row = worlds.row[at]
+
+        def told(values: torch.Tensor, nothing: float) -> torch.Tensor:
+            found = values[row.clamp_min(0)].clone()
+            found[row == NONE] = nothing
+            return found
+
+        songs, nan = worlds.songs, torch.nan
+        there = Meant(
+            told(songs.notions, nan),
+            told(songs.clear, 0.0),
+            told(songs.noisy, nan),
+            told(songs.noise, 0.0),
+            told(worlds.numbers, nan),
+        )
         if not photos:
-            return drawn
-        return Drawn(*(torch.cat(parts) for parts in zip(drawn, self._photos(rng, g, photos), strict=True)))
+            return Chosen(at, 0, torch.zeros(0, dtype=torch.int64), there)
+        group, looked, paired = self._photos(rng, photos)
+        return Chosen(at, group, looked, Meant(*(torch.cat(parts) for parts in zip(there, paired, strict=True))))
 
-    def _photos(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Drawn:
+    def _photos(self, rng: np.random.Generator, n: int) -> tuple[int, torch.Tensor, Meant]:
         assert self._recorded is not None
-        photos, pairing = self._groups[int(rng.integers(len(self._groups)))]
+        group = int(rng.integers(len(self._groups)))
+        photos, pairing = self.photos[group], self._groups[group]
         kinds = pairing.draw(rng, n)[:, 0]
         heard = torch.from_numpy(pairing.hear(rng, kinds))
-        x = photos.views(pairing.look(rng, kinds), g, self._size)
-        whole = torch.ones(n, self._size // 4, self._size // 4)
-        behind = torch.full((n, self.worlds.numbers.shape[1]), torch.nan)
-        return Drawn(x, whole, self._recorded.notions[heard], self._recorded.clear[heard], behind)
+        looked = pairing.look(rng, kinds)
+        silent = rng.random(n) < SILENT_PHOTOS * (photos.kind == SILENT).any()
+        if silent.any():
+            looked[silent] = pairing.silent(rng, int(silent.sum()))
+        songs, nan = self._recorded, torch.nan
+        behind = torch.full((n, self.worlds.numbers.shape[1]), nan)
+        told = [values[heard].clone() for values in (songs.notions, songs.clear, songs.noisy, songs.noise)]
+        for values, nothing in zip(told, (nan, 0.0, nan, 0.0), strict=True):
+            values[torch.from_numpy(silent)] = nothing
+        return group, torch.from_numpy(looked), Meant(*told, behind)
+
+    def clicked(self, group: int) -> bool:
+        """Whether photos of this group were clicked."""
+        return self.clicks is not None and self.photos[group].pixels.shape[1] == SIDES[0]
+
+    def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Drawn:
+        """n places as they might have been seen: those of worlds, then photos."""
+        chosen = self.choose(rng, n, self._run.photos)
+        x, masks = self.worlds.views(chosen.worlds, g, self._size)
+        place = _known(self.worlds.place[chosen.worlds], g)
+        if not len(chosen.photos):
+            return Drawn(x, masks, place, chosen.meant)
+        return Drawn(
+            *(torch.cat(parts) for parts in zip((x, masks, place), self._shown(chosen, g), strict=True)), chosen.meant
+        )
+
+    def _shown(self, chosen: Chosen, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        n = len(chosen.photos)
+        x = self.photos[chosen.group].views(chosen.photos.numpy(), g, self._size)
+        masks, place = torch.ones(n, self._size // 4, self._size // 4), torch.zeros(n, PLACE)
+        if self.clicks is not None and self.clicked(chosen.group):
+            some = torch.nonzero(torch.rand(n, generator=g) < CLICKED)[:, 0]
+            at = (chosen.photos * CLICKS + torch.randint(CLICKS, (n,), generator=g))[some]
+            if len(some):
+                x[some], masks[some] = viewed(self.clicks["pixels"][at], self.clicks["masks"][at], g, self._size)
+                place[some] = _known(self.clicks["place"][at], g)
+        return x, masks, place
+
+
+def _known(place: Float[torch.Tensor, "n place"], g: torch.Generator) -> Float[torch.Tensor, "n place"]:
+    """Places, some of which are not told."""
+    return torch.where(torch.rand(len(place), 1, generator=g) < NOWHERE, 0.0, place)
 
 
 def teach_to_sing(model: Singing, every: Songs, out: Path, run: SingRun) -> None:
@@ -280,29 +230,93 @@ def teach_to_sing(model: Singing, every: Songs, out: Path, run: SingRun) -> None
 
 
 def teach_to_look(model: Singing, glances: Glances, out: Path, run: SingRun) -> None:
-    """Let the eyes that look closer learn what a song is going to be like; resumes after a kill."""
+    """Let the eyes that look closer learn what a song and what noise is going to be like; resumes after a kill."""
     model.eyes.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
-    behind = nn.Linear(2 * model.config.width, glances.worlds.numbers.shape[1])
+    wide = 2 * model.config.width
+    behind, rough = nn.Linear(wide, glances.worlds.numbers.shape[1]), nn.Linear(wide, 2)
     nn.init.zeros_(behind.weight)
-    who = nn.ModuleList([model.eyes, model.tell, model.answer, behind])
+    told_by = [model.tell, model.where, model.both, model.answer, model.weave, rough, behind]
+    who = nn.ModuleList([model.eyes, *told_by])
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         drawn = glances.draw(np.random.default_rng([run.seed, 61, step]), g, run.glances)
         with torch.autocast("cpu", torch.bfloat16):  # more than twice as fast where the processor knows how
-            seen = model.seen(drawn.pixels.contiguous(memory_format=torch.channels_last), drawn.masks)
-        seen = seen.float()
-        told, sings, known = model.answer(seen), drawn.notion.isfinite().all(1), drawn.numbers.isfinite()
+            seen = model.seen(drawn.pixels.contiguous(memory_format=torch.channels_last), drawn.masks, drawn.place)
+        seen, meant = seen.float(), drawn.meant
+        sings, known = meant.notion.isfinite().all(1), meant.numbers.isfinite()
+        off = (behind(seen) - meant.numbers.nan_to_num()).square()
         return {
-            "notion": F.smooth_l1_loss(told[sings, :-1], ((drawn.notion - model.usual) / model.varied)[sings]),
-            "numbers": 2 * (behind(seen) - drawn.numbers)[known].square().mean(),
-            "clear": 0.3 * F.binary_cross_entropy_with_logits(told[:, -1], drawn.clear),
-        }
+            "notion": _away(model.answer(seen[sings]), ((meant.notion - model.usual) / model.varied)[sings]),
+            "numbers": 2 * ((off * known).sum(1) / known.sum(1).clamp_min(1)).sum() / known.any(1).sum().clamp_min(1),
+            "texture": _off(model.weave(seen), meant, model),
+        } | _sorted(rough(seen), meant)
 
     groups: list[dict[str, object]] = [
         {"params": list(model.eyes.parameters()), "lr": 6e-4},
-        {"params": [p for part in (model.tell, model.answer, behind) for p in part.parameters()], "lr": 1e-3},
+        {"params": [p for part in told_by for p in part.parameters()], "lr": 1e-3},
     ]
     fit(who, loss, LoopConfig(run.look_steps, 1e-3, ema=0.995, seed=run.seed), out / "look", groups=groups)
+
+
+def teach_to_sort(model: Singing, glances: Glances, eyes: PatchEncoder, out: Path, run: SingRun) -> None:
+    """Let it learn, from what either eyes see, how much of a sound is notes and how much noise; resumes after a kill.
+
+    No eyes learn here: photos are few, and the eyes that see the whole know more of them.
+    """
+    worlds, clicks, size = glances.worlds, glances.clicks, model.config.eyes.size
+    model.eval()
+
+    def both(pixels: torch.Tensor, masks: torch.Tensor, place: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
+        return torch.cat([looked_closer(model, pixels, masks, place), around], 1)
+
+    def everything(n: int) -> torch.Tensor:
+        return torch.full((n, size // 4, size // 4), 255, dtype=torch.uint8)
+
+    # A thing may also fill a picture: then who sees the whole sees nothing but the thing.
+    *known, close = whole([*(p.pixels for p in glances.photos), worlds.pixels], eyes, out / "whole.safetensors")
+    nowhere = torch.zeros_like(worlds.place)
+    there = torch.stack([
+        both(worlds.pixels, worlds.masks, worlds.place, worlds.around),
+        both(worlds.pixels, worlds.masks, nowhere, close),
+        both(worlds.pixels, everything(len(nowhere)), nowhere, close),
+    ])  # fmt: skip
+    photos = []
+    for some, around in zip(glances.photos, known, strict=True):
+        photos.append(both(some.pixels, everything(len(some)), torch.zeros(len(some), PLACE), around))
+    at_clicks = None if clicks is None else both(*(clicks[k] for k in ("pixels", "masks", "place", "around")))
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        chosen = glances.choose(np.random.default_rng([run.seed, 62, step]), SORTED, SORTED_PHOTOS)
+        n = len(chosen.worlds)
+        shown = (torch.rand(n, generator=g) < CLOSE_UPS) * torch.randint(1, 3, (n,), generator=g)
+        parts = [there[shown, chosen.worlds]]
+        if len(chosen.photos):
+            parts.append(photos[chosen.group][chosen.photos])
+            if at_clicks is not None and glances.clicked(chosen.group):
+                some = torch.rand(len(chosen.photos), generator=g) < CLICKED
+                at = chosen.photos * CLICKS + torch.randint(CLICKS, some.shape, generator=g)
+                parts[1] = torch.where(some[:, None], at_clicks[at], parts[1])
+        return _sorted(model.sort(torch.cat(parts).float()), chosen.meant)
+
+    fit(model.sort, loss, LoopConfig(run.sort_steps, 1e-3, ema=0.995, seed=run.seed), out / "sort")
+
+
+def _sorted(told: torch.Tensor, meant: Meant) -> dict[str, torch.Tensor]:
+    cross = F.binary_cross_entropy_with_logits
+    return {"clear": 0.3 * cross(told[:, 0], meant.clear), "noise": 0.3 * cross(told[:, 1], meant.noise)}
+
+
+def _off(texture: torch.Tensor, meant: Meant, model: Singing) -> torch.Tensor:
+    """How far off textures are. Each part counts alike: the level is one number, the movement many."""
+    rushes = meant.texture.isfinite().all(1)
+    true = (meant.texture - model.plain) / model.various
+    parts = zip(*(part[rushes].split(textures.PARTS, dim=1) for part in (texture, true)), strict=True)
+    return torch.stack([_away(*part) for part in parts]).mean()
+
+
+def _away(told: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """How far off, for each number; nothing where there is nothing to tell."""
+    return F.smooth_l1_loss(told, true, reduction="sum") / max(true.numel(), 1)
 
 
 def teach_to_outline(model: Singing, places: Places, out: Path, run: SingRun) -> None:
@@ -347,10 +361,15 @@ def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path],
     )
     fewer = singing.eyes.state_dict()
     singing.eyes.load_state_dict({k: v for k, v in eyes.state_dict().items() if k in fewer})
-    known = read_singers(worlds, out / "worlds.safetensors")
-    glances = Glances(known, read(shards_, "train"), singing, run)
+    lessons, seeing = read(shards_, "train"), model.locator.eyes
+    known = read_singers(worlds, seeing, out / "worlds.safetensors")
+    teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
+    known = clicked(known, worlds, singing, seeing, out / "clicks.safetensors")
+    larger = next(photos for photos in lessons.photos if photos.pixels.shape[1] == SIDES[0])
+    clicks = clicked_photos(larger, singing, seeing, out / "photos.safetensors") if len(larger) else None
+    glances = Glances(known, lessons, singing, run, clicks)
     teach_to_sing(singing, known.songs, out, run)
-    teach_to_outline(singing, read_places(worlds, model.locator.eyes, out / "places.safetensors"), out, run)
     teach_to_look(singing, glances, out, run)
+    teach_to_sort(singing, glances, seeing, out, run)
     model.config = replace(model.config, singing=singing.config)
     return model.eval().save(out / "final")

@@ -1,0 +1,354 @@
+"""What `sing` learns from: places cut out of pictures, and what sings or rushes there, as songs and textures.
+
+Worlds of `synesthesia world birds` or `scenes` go in; of each thing that sounds there is a cut by its mask, and one by
+a click on it, beside clicks on the ground between things. Whatever is drawn comes from generators that the caller
+seeds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from .. import shards
+from ..bridges.singing import FEWEST, MARGIN, NOTE, Cut, Singing, closer, notion_of, pooled
+from ..codecs import bands, notes, textures
+from ..codecs.bands import Bands
+from ..encoders.base import PatchEncoder
+from ..senses import Image, InputError, Point, Region, Sound
+from .distil import jitter
+from .hear_data import NONE, Photos, Sounds
+from .see import in_spreads
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
+
+AT_ONCE = 64  # places that are looked at
+SIDE = 176  # pixels of what is kept of a place
+AROUND = 1.5  # as `singing.MARGIN`, for views that lie a little beside
+MOST = 28  # notes of a song
+CLEAR = 0.5  # of a sound's power that are notes, for it to be a song
+SECONDS = 4.0  # of a recording that are listened to
+NOISY = 0.7  # of a sound's power that are no tones, for its texture to be told
+USUAL_DB = -24.0  # RMS of a kind of a world, re full scale, as a recordist might have it …
+MOST_LOUDER_DB = 20.0  # … and how much louder or softer one of them can be
+GROUNDS = 0.6  # of the pictures of a world are clicked beside everything
+CLICKS = 3  # at a photo, near its middle
+BESIDE = 0.12  # of a photo's side: how far from the middle it is clicked
+LEAST_MARGIN = 1.1
+MOST_PLACES = 3000  # pictures of a world in which outlines are learned
+WHOLE = 0.15  # of the places are shown without saying what of them is meant
+COLOURS = 0.35  # of `jitter`, at most: the colours of a bird say how it sings
+
+
+@dataclass(frozen=True, eq=False)
+class Songs:
+    """Sounds as songs and as noise: `notes` (n, MOST, names) in the units of `codecs.notes`, how many each has, and how
+    `clear` it is; `texture` (n, WIDTH), and how much of it is `noise`.
+    """
+
+    notes: Float[torch.Tensor, "n most names"]
+    count: Int[torch.Tensor, " n"]
+    clear: Float[torch.Tensor, " n"]
+    texture: Float[torch.Tensor, "n width"]
+    noise: Float[torch.Tensor, " n"]
+
+    @cached_property
+    def sung(self) -> Bool[torch.Tensor, " n"]:
+        """Those that are songs at all."""
+        return (self.count >= FEWEST) & (self.clear >= CLEAR)
+
+    @cached_property
+    def noisy(self) -> Float[torch.Tensor, "n width"]:
+        """The textures; NaN where there is none."""
+        return self.texture.where((self.noise >= NOISY)[:, None], torch.nan)
+
+    @cached_property
+    def notions(self) -> Float[torch.Tensor, "n notion"]:
+        """How the notes of each song are on the whole; NaN where it is none."""
+        nothing = notion_of(np.zeros((FEWEST, NOTE))) * np.nan
+        return torch.from_numpy(
+            np.stack([
+                notion_of(song[:count].numpy()) if sung else nothing
+                for song, count, sung in zip(self.notes, self.count, self.sung, strict=True)
+            ])
+        )  # fmt: skip
+
+
+def songs(sounds: Sequence[Sound]) -> Songs:
+    """What is sung in each of these sounds, and what noise there is."""
+    voice = Bands()
+    heard = [notes.listen(sound) for sound in sounds]
+    kept = torch.zeros(len(heard), MOST, NOTE)
+    for row, one in zip(kept, heard, strict=True):
+        row[: len(one.notes)] = torch.from_numpy(one.notes[:MOST])
+    count = torch.tensor([min(len(one.notes), MOST) for one in heard])
+    clear = torch.tensor([one.clear for one in heard], dtype=torch.float32)
+    texture, noise = torch.zeros(len(heard), textures.WIDTH), torch.zeros(len(heard))
+    for k, sound in enumerate(sounds):
+        latents = voice.encode(sound).values
+        if len(latents) >= textures.LEAST:
+            woven = textures.listen(latents)
+            texture[k], noise[k] = torch.from_numpy(woven.texture), woven.noise
+    found = Songs(kept, count, clear, texture, noise)
+    noise[found.sung] = 0.0  # a whistle that is too quick for the partials of `bands` is no noise
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Singers:
+    """Places that were cut out of pictures, with a margin, what of them is meant, where it is, and which of the `songs`
+    is theirs (`NONE` for the ground between things); what the patches of the whole pictures say (`singing.pooled`), in
+    half precision; of each song the numbers behind it, in their spreads (NaN where there are none).
+    """
+
+    pixels: UInt8[torch.Tensor, "n side side 3"]
+    masks: UInt8[torch.Tensor, "n cells cells"]
+    place: Float[torch.Tensor, "n place"]
+    around: Float[torch.Tensor, "n twice_patches"]
+    row: Int[torch.Tensor, " n"]
+    songs: Songs
+    numbers: Float[torch.Tensor, "songs behind"]
+
+    def views(
+        self, at: Int[torch.Tensor, " n"], g: torch.Generator, size: int
+    ) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
+        """Some of the places; see `viewed`."""
+        return viewed(self.pixels[at], self.masks[at], g, size)
+
+
+def viewed(
+    pixels: UInt8[torch.Tensor, "n side side 3"], masks: UInt8[torch.Tensor, "n cut cut"], g: torch.Generator, size: int
+) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
+    """Places as they might have been cut out: larger or beside, half mirrored, in nearly their colours."""
+    n = len(pixels)
+    x = pixels.permute(0, 3, 1, 2).float() / 255
+    share = masks[:, None].float() / 255
+    low = LEAST_MARGIN / AROUND
+    zoom = low + (1 - low) * torch.rand(n, 1, generator=g)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, :1] = zoom * torch.where(torch.rand(n, 1, generator=g) < 0.5, -1.0, 1.0)
+    theta[:, 1, 1:2] = zoom
+    theta[:, :, 2] = 0.6 * (2 * torch.rand(n, 2, generator=g) - 1) * (1 - zoom)
+    grid, coarse = (F.affine_grid(theta, [n, 1, k, k], align_corners=False) for k in (size, size // 4))
+    x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    share = F.grid_sample(share, coarse, align_corners=False)
+    x = torch.lerp(x, jitter(x.clone(), g), COLOURS * torch.rand(n, 1, 1, 1, generator=g))
+    # Attention marks a place less sharply than its mask.
+    share = torch.lerp(share, F.avg_pool2d(share, 9, 1, 4), torch.rand(n, 1, 1, 1, generator=g))
+    return x, torch.where(torch.rand(n, 1, 1, generator=g) < WHOLE, 1.0, share[:, 0])
+
+
+def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Singers:
+    """Read worlds of `synesthesia world birds` or `scenes`, listen to them, and cut out by its mask whatever sounds;
+    kept in the file `path` for a run that resumes.
+
+    Raises InputError for a folder without pictures with sources.
+    """
+    if not path.is_file():
+        cuts, around, heard, numbers = [], [], [], []
+        kinds: list[str] = []
+        for folder in folders:
+            before = len(cuts)
+            for example in track(shards.examples(folder), f"listening to {folder.name}", total=None):
+                dense = _patches(eyes, example.image)
+                for source, mask, sound in _sources(example):
+                    region = Region(mask.astype(np.float32) / 255)
+                    cuts.append(closer(example.image, region, SIDE, AROUND))
+                    around.append(pooled(dense, region))
+                    heard.append(songs([sound]))
+                    told = {**source.get("parameters", {}), **source.get("song", {})}
+                    told |= {"distance_m": source["distance_m"]} if "distance_m" in source else {}
+                    numbers.append({f"{source['kind']}.{name}": float(value) for name, value in told.items()})
+                    kinds.append(str(source["kind"]))
+            if len(cuts) == before:
+                raise InputError(f"{folder} holds no scenes; make some with `synesthesia world birds`.")
+        every = Songs(*(torch.cat([getattr(song, field.name) for song in heard]) for field in fields(Songs)))
+        _as_recorded(every.texture[:, textures.LEVEL], kinds)
+        _keep(
+            _small(cuts, around)
+            | {"numbers": in_spreads(numbers)}
+            | {field.name: getattr(every, field.name) for field in fields(Songs)},
+            path,
+        )
+    found = load_file(path)
+    own = {name: found.pop(name) for name in ("pixels", "masks", "place", "around", "numbers")}
+    return Singers(row=torch.arange(len(own["pixels"])), songs=Songs(**found), **own)
+
+
+def _as_recorded(tens_of_db: Float[torch.Tensor, " n"], kinds: Sequence[str]) -> None:
+    """Bring levels to what a recordist might have: each kind's mean to the usual; within it they differ as before."""
+    of = np.array(kinds)
+    for kind in set(kinds):
+        at = torch.from_numpy(np.flatnonzero(of == kind))
+        away = (tens_of_db[at] - tens_of_db[at].mean()).clamp(-MOST_LOUDER_DB / 10, MOST_LOUDER_DB / 10)
+        tens_of_db[at] = USUAL_DB / 10 + away
+
+
+def _patches(eyes: PatchEncoder, image: Image) -> Float[torch.Tensor, "rows columns patches"]:
+    return torch.from_numpy(eyes.see([image])[0].dense.values)
+
+
+def _small(cuts: Sequence[Cut], around: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    pixels, shares, place = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+    shown = (pixels * 255).round().byte().permute(0, 2, 3, 1).contiguous()
+    return {"pixels": shown, "masks": (shares * 255).round().byte(), "place": place} | {
+        "around": torch.stack(list(around)).half()
+    }
+
+
+def _keep(told: dict[str, torch.Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(told, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+@torch.inference_mode()
+def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: PatchEncoder, path: Path) -> Singers:
+    """The same places and beside them what a click on each leads to, and clicks on the ground; kept in `path`."""
+    if not path.is_file():
+        rng = np.random.default_rng(5)
+        cuts, around, row = [], [], []
+
+        def click(image: Image, dense: torch.Tensor, likely: np.ndarray, of: int) -> None:
+            at, x, y = likely.ravel().astype(float), *rng.random(2)
+            spot = divmod(int(rng.choice(len(at), p=at / at.sum())), likely.shape[1])
+            where = Point((spot[1] + x) / likely.shape[1], (spot[0] + y) / likely.shape[0])
+            thing = model.around(dense, where)
+            cuts.append(closer(image, thing, SIDE, AROUND))
+            around.append(pooled(dense, thing))
+            row.append(of)
+
+        count = 0
+        for folder in folders:
+            for example in track(shards.examples(folder), f"clicking on {folder.name}", total=None):
+                dense = _patches(eyes, example.image)
+                covered = np.zeros(example.arrays["masks"].shape[1:])
+                for _, mask, _ in _sources(example):
+                    click(example.image, dense, (mask / 255.0) ** 2, count)
+                    covered, count = np.maximum(covered, mask / 255.0), count + 1
+                free = covered < 0.02
+                if rng.random() < GROUNDS and free.mean() > 0.01:
+                    click(example.image, dense, free, NONE)
+        _keep(_small(cuts, around) | {"row": torch.tensor(row)}, path)
+    more = load_file(path)
+    parts = {
+        name: torch.cat([getattr(singers, name), more[name]]) for name in ("pixels", "masks", "place", "around", "row")
+    }
+    return replace(singers, **parts)
+
+
+@torch.inference_mode()
+def clicked_photos(photos: Photos, model: Singing, eyes: PatchEncoder, path: Path) -> dict[str, torch.Tensor]:
+    """As of `Singers`, of what `CLICKS` clicks near the middle of each photo lead to; kept in `path`."""
+    if not path.is_file():
+        rng = np.random.default_rng(6)
+        cuts, around = [], []
+        for photo in track(photos.pixels, "clicking on photos"):
+            image = Image(photo.numpy())
+            dense = _patches(eyes, image)
+            for _ in range(CLICKS):
+                x, y = (0.5 + BESIDE * rng.standard_normal(2)).clip(0.05, 0.95)
+                thing = model.around(dense, Point(float(x), float(y)))
+                cuts.append(closer(image, thing, SIDE, AROUND))
+                around.append(pooled(dense, thing))
+        _keep(_small(cuts, around), path)
+    return load_file(path)
+
+
+@torch.inference_mode()
+def whole(
+    pictures: Sequence[UInt8[torch.Tensor, "_ _ _ 3"]], eyes: PatchEncoder, path: Path
+) -> list[Float[torch.Tensor, "n twice"]]:
+    """Of all pictures of each group what their patches say (`singing.pooled`), in half precision; kept in `path`."""
+    if not path.is_file():
+        told = {}
+        for k, some in enumerate(pictures):
+            seen = [pooled(_patches(eyes, Image(p.numpy())), Region.whole()) for p in track(some, "looking")]
+            told[str(k)] = torch.stack(seen).half() if seen else torch.zeros(0, 2 * eyes.dense.width).half()
+        _keep(told, path)
+    found = load_file(path)
+    return [found[str(k)] for k in range(len(pictures))]
+
+
+@torch.inference_mode()
+def looked_closer(
+    model: Singing,
+    pixels: UInt8[torch.Tensor, "n side side 3"],
+    masks: UInt8[torch.Tensor, "n cells cells"],
+    place: Float[torch.Tensor, "n place"],
+) -> Float[torch.Tensor, "n twice_width"]:
+    """What the eyes that look closer see of places as they are, in half precision."""
+    size, out = model.config.eyes.size, []
+    for at in torch.arange(len(pixels)).split(AT_ONCE):
+        x = _middle(pixels[at].permute(0, 3, 1, 2).float() / 255, size)
+        with torch.autocast("cpu", torch.bfloat16):
+            out.append(model.seen(x, _middle(masks[at, None].float() / 255, size // 4)[:, 0], place[at]).half())
+    return torch.cat(out)
+
+
+def _middle(x: Float[torch.Tensor, "n channels side side"], size: int) -> Float[torch.Tensor, "n channels size size"]:
+    """What was cut out with the margin `AROUND`, with that of `closer`."""
+    edge = round(x.shape[-1] * (1 - MARGIN / AROUND) / 2)
+    inner = x[..., edge : x.shape[-1] - edge, edge : x.shape[-1] - edge]
+    return F.interpolate(inner, (size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def _sources(example: shards.Example) -> Iterator[tuple[dict[str, Any], np.ndarray, Sound]]:
+    told, masks = example.truth.get("sources"), example.arrays.get("masks")
+    if not isinstance(told, list) or masks is None or len(masks) != len(told):
+        raise InputError(f"{example.key!r} is no scene; make some with `synesthesia world birds`.")
+    for source, mask, sound in zip(told, masks, example.sounds, strict=False):
+        if mask.any():
+            yield source, mask, sound
+
+
+def recorded(sounds: Sounds) -> Songs:
+    """What is sung in the first seconds of every recording."""
+    most = round(SECONDS * bands.RATE / bands.HOP)
+    found = []
+    for first, last in zip(sounds.first[:-1], sounds.first[1:], strict=True):
+        wave = sounds.waves[first : min(last, first + most)].float().numpy().reshape(1, -1)
+        found.append(Sound(wave, bands.RATE))
+    return songs(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """What eyes see of whole pictures, in half precision, and on their grid the masks of things; `picture` says of each
+    thing which it is in."""
+
+    patches: Float[torch.Tensor, "pictures rows columns width"]
+    masks: Float[torch.Tensor, "n rows columns"]
+    picture: Int[torch.Tensor, " n"]
+
+
+def read_places(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Places:
+    """The first pictures of worlds, and what sounds in them; kept in the file `path`, as by `read_singers`."""
+    if not path.is_file():
+        patches, masks, picture = [], [], []
+        for folder in folders:
+            begun = len(patches)
+            for example in track(shards.examples(folder), f"looking at {folder.name}", total=MOST_PLACES):
+                (seen,) = eyes.see([example.image])
+                for _, mask, _ in _sources(example):
+                    masks.append(torch.from_numpy(Region(mask.astype(np.float32) / 255).on(seen.rows, seen.columns)))
+                    picture.append(len(patches))
+                patches.append(torch.from_numpy(seen.dense.values).half())
+                if len(patches) == begun + MOST_PLACES:
+                    break
+        _keep(
+            {"patches": torch.stack(patches), "masks": torch.stack(masks).half(), "picture": torch.tensor(picture)},
+            path,
+        )
+    return Places(**load_file(path))
