@@ -1156,13 +1156,13 @@ def train_knock(
     return 0
 
 
-def train_eyes(folder: tyro.conf.Positional[Path], teacher: Path, output: _OUT) -> int:
+def train_eyes(folder: tyro.conf.Positional[Path], output: _OUT, teacher: Path | None = None) -> int:
     """Train eyes/tiny on the photos that nothing is measured on; resumes after a kill.
 
     Args:
         folder: The folder of the data, with photos/ in it.
-        teacher: A TensorFlow Lite image network to learn seeing from.
         output: The folder for checkpoints; the last is in final/.
+        teacher: A TensorFlow Lite image network to learn seeing from; without one they learn from the photos alone.
     """
     from .train import eyes as room
 

@@ -77,9 +77,18 @@ def jitter(x: torch.Tensor, g: torch.Generator) -> torch.Tensor:
     return x.clamp_(0, 1)
 
 
-def crops(pictures: Sequence[np.ndarray] | np.ndarray, rng: np.random.Generator, count: int, size: int) -> torch.Tensor:
-    """`count` random parts (a sixth to all) of square `pictures` (n, side, side, 3), as (count, 3, size, size)."""
-    rows = rng.integers(len(pictures), size=count)
+def crops(
+    pictures: Sequence[np.ndarray] | np.ndarray,
+    rng: np.random.Generator,
+    count: int,
+    size: int,
+    rows: np.ndarray | None = None,
+) -> torch.Tensor:
+    """`count` random parts (a sixth to all) of square `pictures` (n, side, side, 3), as (count, 3, size, size).
+
+    `rows` says of which pictures; otherwise they are drawn.
+    """
+    rows = rng.integers(len(pictures), size=count) if rows is None else rows
     zoom = np.sqrt(rng.uniform(0.16, 1.0, count))
     theta = np.zeros((count, 2, 3), np.float32)
     theta[:, 0, 0] = zoom * np.where(rng.random(count) < 0.5, -1, 1)
