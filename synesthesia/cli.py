@@ -1195,6 +1195,27 @@ def train_hear(
     return 0
 
 
+def train_outline(
+    shards: tyro.conf.Positional[Path],
+    output: _OUT,
+    scenes: Path | None = None,
+    locator: str = "locate/tiny",
+) -> int:
+    """Teach a locator to outline what it finds, on photos and recordings, and on drawn scenes; resumes after a kill.
+
+    Args:
+        shards: A folder that `synesthesia data pack` made.
+        output: The folder for checkpoints; the last is in final/.
+        scenes: A folder with train/ and val/, both made by `synesthesia world scenes`.
+        locator: Whose eyes, ears and grounding it uses, which stay as they are: a folder that `synesthesia train hear`
+            left, a name, or hf:user/repo@commit.
+    """
+    from .train import outlines as room
+
+    print(room.train(shards, locator, output, scenes))
+    return 0
+
+
 def train_pseudoword(
     shards: tyro.conf.Positional[Path],
     ears: str,
@@ -1388,6 +1409,7 @@ COMMANDS: dict[str, Any] = {
         "depth": train_depth,
         "eyes": train_eyes,
         "hear": train_hear,
+        "outline": train_outline,
         "knock": train_knock,
         "pseudoword": train_pseudoword,
         "see": train_see,

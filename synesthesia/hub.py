@@ -200,11 +200,9 @@ def save_model(
     The weights are written first and the config, which holds their hash, last: a kill in between leaves a checkpoint
     that `load_model` refuses rather than one that mixes two.
     """
-    import safetensors.torch
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    data = packed(tensors)
     full = {**config, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     if card is not None:
         full["licence"] = card.licence
@@ -212,6 +210,13 @@ def save_model(
     media.write_bytes(folder / "model.safetensors", data)
     media.write_bytes(folder / "config.json", (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
     return folder
+
+
+def packed(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """A safetensors file of these tensors."""
+    import safetensors.torch
+
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def halved(module: nn.Module, without: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:

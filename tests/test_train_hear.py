@@ -29,8 +29,10 @@ from synesthesia.senses import Image, InputError, Point, Sound
 from synesthesia.shards import examples
 from synesthesia.train.eyes import photos
 from synesthesia.train.hear import HearRun, Pictures, dino_audioldm, look_at, patches_of, resampled, train, truth_of
-from synesthesia.train.hear_data import read
+from synesthesia.train.hear_data import quarters, read
 from synesthesia.train.hear_scenes import ABSENT, MOST_LOUDER_DB, read_scenes
+from synesthesia.train.outlines import OutlineRun
+from synesthesia.train.outlines import train as train_outline
 from synesthesia.worlds.scenes import generate
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -213,6 +215,44 @@ def test_what_was_looked_at_is_kept(shards: Path, scenes: Path, eyes: PatchEncod
 def test_a_run_with_scenes(shards: Path, scenes: Path, trained: Path, tmp_path: Path) -> None:
     train(shards, trained / "eyes", tmp_path, RUN, scenes)
     assert Hearing.load(tmp_path / "final").config.locator == str(tmp_path / "locator")
+
+
+def test_quarters_are_photos_at_half_their_size() -> None:
+    g = torch.Generator().manual_seed(0)
+    colours = torch.rand(2, 4, 3, generator=g)
+    x, masks = quarters(colours[..., None, None].expand(-1, -1, -1, 64, 64), g)
+    torch.testing.assert_close(masks.sum(1), torch.ones(2, 64, 64))
+    torch.testing.assert_close(masks.mean((2, 3)), torch.full((2, 4), 0.25), atol=0.01, rtol=0)
+    torch.testing.assert_close(x, torch.einsum("nkc,nkhw->nchw", colours, masks))
+    assert (masks.amax((2, 3)) > 0.99).all()
+
+
+def test_quartered_pictures_show_two_of_what_sounds(shards: Path, eyes: PatchEncoder) -> None:
+    run = dataclasses.replace(RUN, whole=0.0, quartered=1.0)
+    pictures = Pictures(read(shards, "train"), run, eyes, finer=4)
+    seen = pictures.draw(np.random.default_rng(0), torch.Generator().manual_seed(0), 4)
+    assert seen.masks.shape == (4, 2, 16, 16)
+    torch.testing.assert_close(seen.masks.mean((2, 3)), torch.full((4, 2), 0.25), atol=0.01, rtol=0)
+
+
+def test_a_locator_learns_to_outline_and_nothing_else_of_it_changes(
+    trained: Path, shards: Path, scenes: Path, tmp_path: Path
+) -> None:
+    run = OutlineRun(shown=6, steps=2, parts=4, checked=6, seconds=1.0)
+    before = Locator.load(trained / "locator")
+    final = train_outline(shards, trained / "locator", tmp_path / "a", scenes, run)
+    after = Locator.load(final)
+    assert after.outline is not None
+    assert after.grounding.shared == before.grounding.shared
+    for name, values in before.state_dict().items():
+        assert torch.equal(values, after.state_dict()[name])
+    assert (after.config.sounding, after.config.alike) == (before.config.sounding, before.config.alike)
+    found = after.locate(Image(toy_photo(np.random.default_rng(1), (200, 30, 30))), Sound(np.ones((1, 800)), 8000))
+    assert 0 < found.heat.max() <= found.confidence < 1
+    again = train_outline(shards, trained / "locator", tmp_path / "b", scenes, run)
+    assert (final / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    taught_again = train_outline(shards, final, tmp_path / "c", scenes, run)  # from nothing, on the same locator
+    assert Locator.load(taught_again).grounding.shared == before.grounding.shared
 
 
 def test_a_run_with_eyes_and_a_voice_of_others(shards: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ this sound, which of these pictures goes with it, and which parts of a picture w
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from ..encoders.base import FrameEncoder, Frames, PatchEncoder, Patches
 from ..encoders.vision import EyesConfig, EyesTower, tiny_eyes
 from ..senses import Image, InputError, Point, Region, Sound
 from ..spaces import Features, Space
+from .outlining import Outline, OutlineConfig, Sight
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -310,6 +312,7 @@ class LocatorConfig:
     eyes: EyesConfig | str = field(default_factory=lambda: EyesConfig(size=224))
     ears: FrameEarsConfig | str = field(default_factory=FrameEarsConfig)
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
+    outline: OutlineConfig | None = None
     threshold: float = 0.5
     confidence: tuple[float, float] = (10.0, -5.0)
     sounding: float = 0.5
@@ -333,6 +336,7 @@ class Seen:
     sounding: Float[np.ndarray, "rows columns"]
     width: int
     height: int
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,6 +395,12 @@ class Locator(nn.Module):
         for part in self._named().values():
             part.requires_grad_(False)
         self.grounding = Grounding(self.eyes.dense, self.ears.dense, config.grounding, name)
+        self.outline = None if config.outline is None else self.new_outline(config.outline)
+
+    def new_outline(self, config: OutlineConfig | None = None) -> Outline:
+        """An outline that has learned nothing yet, for these eyes and this grounding."""
+        c = self.config.grounding
+        return Outline(self.eyes.dense.width, c.width, c.heads, self.eyes.tower.fine, config)
 
     def _named(self) -> dict[str, PatchEncoder | FrameEncoder]:
         """Those of the encoders that the config only refers to."""
@@ -412,7 +422,7 @@ class Locator(nn.Module):
         config, tensors = hub.load_model(reference, yes=yes)
         try:
             told = LocatorConfig(**_configs(config["model"]))
-            model = cls(told, name=f"locator@{config['sha256'][:12]}", yes=yes)
+            model = cls(told, name=f"locator@{_digest(tensors, config['sha256'])[:12]}", yes=yes)
             for key, part in model._named().items():
                 if part.dense.name != config["spaces"][key]:
                     raise InputError(
@@ -458,7 +468,18 @@ class Locator(nn.Module):
         dense = self._tensor(patches.dense.require(self.grounding.source))
         vectors, logit = self.grounding.look(dense[None])
         shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
-        return Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height)
+        sight = None
+        if self.outline is not None:
+            look = self.eyes.look
+            pixels = look.pixels(image, *look.steps(image.width, image.height))[None].to(dense.device)
+            sight = Sight(dense[None], vectors.flatten(-2), logit, self.eyes.closer(pixels))
+        return Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height, sight)
+
+    def sight(self, pixels: Float[torch.Tensor, "n 3 height width"]) -> Sight:
+        """What an outline is made from, of pictures of the eyes' size. For training."""
+        dense = self.eyes(pixels)[0]
+        vectors, logit = self.grounding.look(dense)
+        return Sight(dense, vectors.flatten(-2), logit, self.eyes.closer(pixels))
 
     @torch.inference_mode()
     def hear(self, sounds: Sequence[Sound]) -> list[Heard]:
@@ -496,6 +517,19 @@ class Locator(nn.Module):
             score += float(peak @ weight[part])
         heat = self.grounding.heat(similarity, sounding).sigmoid().view(seen.sounding.shape)
         return heat.cpu().numpy(), self._confidence(score)
+
+    @torch.inference_mode()
+    def outlined(self, seen: Seen, heard: Heard) -> tuple[Float[np.ndarray, "rows columns"], float]:
+        """`heat` with outlines, for each of the finest cells: where the thing is if the picture shows it, times the
+        probability that it does.
+        """
+        if self.outline is None or seen.sight is None:
+            raise InputError("This locator has not learned to outline, or had not when it saw the picture.")
+        frames = heard.frames.require(self.grounding.shared)
+        sound = self._tensor((frames * heard.weight[:, None]).sum(0))
+        logits, shown = self.outline(seen.sight, sound[None])
+        confidence = self._confidence(float(shown))
+        return confidence * logits[0].sigmoid().cpu().numpy(), confidence
 
     @torch.inference_mode()
     def match(self, seen: Sequence[Seen], heard: Sequence[Heard]) -> Float[np.ndarray, "pictures sounds"]:
@@ -537,7 +571,7 @@ class Locator(nn.Module):
 
     def find(self, seen: Seen, heard: Heard) -> Found:
         """Where in a picture the sound would come from."""
-        heat, confidence = self.heat(seen, heard)
+        heat, confidence = self.heat(seen, heard) if self.outline is None else self.outlined(seen, heard)
         heat = _enlarge(heat, seen)
         return Found(heat, confidence, Region((heat >= self.config.threshold * heat.max()).astype(np.float32)))
 
@@ -575,9 +609,23 @@ class Locator(nn.Module):
         return out
 
 
+def _digest(tensors: dict[str, torch.Tensor], whole: str) -> str:
+    """The hash that a checkpoint has, or would have without its outline (`whole` has it with all).
+
+    The outline adds nothing to the spaces, which others know by the hash of what makes them.
+    """
+    rest = {name: values for name, values in tensors.items() if not name.startswith("outline.")}
+    return whole if len(rest) == len(tensors) else hashlib.sha256(hub.packed(rest)).hexdigest()
+
+
 def _configs(told: dict[str, Any]) -> dict[str, Any]:
     """JSON has dictionaries and lists where the configurations have dataclasses and tuples."""
-    kinds = {"eyes": EyesConfig, "ears": FrameEarsConfig, "grounding": GroundingConfig}
+    kinds = {
+        "eyes": EyesConfig,
+        "ears": FrameEarsConfig,
+        "grounding": GroundingConfig,
+        "outline": OutlineConfig,
+    }
 
     def tuples(values: dict[str, Any]) -> dict[str, Any]:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

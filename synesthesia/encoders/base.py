@@ -146,9 +146,15 @@ class Eyesight(nn.Module):
     """A tower for pictures: normalised (n, 3, height, width) → (n, rows, columns, width) and (n, width) or None.
 
     None means that it has no pooled vector of its own; the mean of the patches is taken. `widths` are those of the two.
+    `fine` are the widths of the maps that `closer` gives.
     """
 
     widths: tuple[int, int]
+    fine: tuple[int, ...] = ()
+
+    def closer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What is seen on the way to the patches, channels first: twice as fine, four times … where there is any."""
+        return ()
 
 
 class PatchEncoder(nn.Module):
@@ -170,6 +176,10 @@ class PatchEncoder(nn.Module):
         """(n, 3, height, width) of sRGB in [0, 1] → (n, rows, columns, width), (n, width). For training."""
         dense, pooled = self.tower((pixels - self.mean) / self.std)
         return dense, dense.mean((1, 2)) if pooled is None else pooled
+
+    def closer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Of the same pixels what the tower saw on the way to the patches; see `Eyesight.closer`."""
+        return self.tower.closer((pixels - self.mean) / self.std)
 
     @torch.inference_mode()
     def see(self, images: Sequence[Image]) -> list[Patches]:

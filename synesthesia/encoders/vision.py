@@ -111,11 +111,17 @@ class EyesTower(Eyesight):
         self.eyes = Eyes(config)
         width = config.widths[2] + config.widths[3]
         self.widths = (width, width)
+        self.fine = (config.widths[1], config.widths[0])
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
         _, at16, at32 = self.eyes(pixels)
         coarse = F.interpolate(at32, at16.shape[2:], mode="bilinear", align_corners=False)
         return torch.cat([at16, coarse], 1).permute(0, 2, 3, 1), None
+
+    def closer(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The maps of strides 8 and 4."""
+        at4 = self.eyes.stages[0](self.eyes.stem((pixels - 0.5) / 0.25))
+        return self.eyes.stages[1](at4), at4
 
 
 def tiny_eyes(name: str = "eyes/tiny", config: EyesConfig | None = None) -> PatchEncoder:

@@ -32,7 +32,7 @@ from ..encoders.base import FrameEncoder, PatchEncoder
 from ..encoders.vision import EyesTower
 from ..metrics.localisation import best_threshold, fit_confidence
 from ..senses import InputError, Sound
-from .hear_data import Lessons, Pairing, Photos, Sounds, collages, read
+from .hear_data import Lessons, Pairing, Photos, Sounds, collages, quarters, read
 from .hear_scenes import ABSENT, Scenes, joined, read_scenes
 from .loop import LoopConfig, fit
 
@@ -44,7 +44,8 @@ KEPT = 0.9  # of the places that sound, to be heard as such: to miss a sound is 
 @dataclass(frozen=True)
 class HearRun:
     """Everything that a run is. Steps count batches; `little` is the share of parts that are 64-pixel photos, `whole`
-    that of pictures that show one photo instead of pasted parts.
+    that of pictures that show one photo instead of pasted parts, `quartered` that of pasted ones that show four photos,
+    two of which make no sound, side by side.
 
     What the frozen eyes see in views of large photos, little ones and scenes, as many of each as `looks` says, is kept;
     pictures are put together from that. `look_steps` of `glances` pictures teach the mapper's look before its head.
@@ -73,6 +74,7 @@ class HearRun:
     drawn: float = 0.3
     recorded: float = 0.3
     checked: int = 120
+    quartered: float = 0.0
     ambience: tuple[str, ...] = ("wind",)
     head: Head = "codes"
     voice: str = "bands"
@@ -168,16 +170,22 @@ class Pictures:
     them, and what that sounds like.
 
     With a folder `out`, all that is drawn is what these eyes saw (kept there), put together patch by patch: to look at
-    a picture takes longer than to learn from it.
+    a picture takes longer than to learn from it. Without one, masks may be `finer` than the patches.
     """
 
     def __init__(
-        self, lessons: Lessons, run: HearRun, eyes: PatchEncoder, scenes: Scenes | None = None, out: Path | None = None
+        self,
+        lessons: Lessons,
+        run: HearRun,
+        eyes: PatchEncoder,
+        scenes: Scenes | None = None,
+        out: Path | None = None,
+        finer: int = 1,
     ) -> None:
         self._run, self._eyes = run, eyes
         self._size = eyes.look.step * max(1, round(run.size / eyes.look.step))
         rows, columns = patches_of(eyes, torch.zeros(1, 3, self._size, self._size)).shape[1:3]
-        self._grid = (rows, columns)
+        self._grid = (finer * rows, finer * columns)
         self._groups = [(p, Pairing(lessons.sounds, p)) for p in lessons.photos if len(p)]
         self._scenes = scenes
         self._own = len(lessons.sounds)  # the first row of what scenes sound like
@@ -210,6 +218,9 @@ class Pictures:
         kinds = self.kinds[np.argsort(rng.random((n, len(self.kinds))), axis=1)[:, :parts]]
         views = torch.stack([self._view(rng, g, int(kind)) for kind in kinds.ravel()]).unflatten(0, (n, parts))
         x, masks = collages(views, self.quiet(rng, g, n), g)
+        if self._run.quartered > 0:
+            few = np.flatnonzero(rng.random(n) < self._run.quartered)
+            x[few], masks[few] = self._quartered(rng, g, views[few])
         rows = self.recordings(rng, kinds)
         alone = rng.random(n) < self._run.whole
         whole = torch.from_numpy(alone)
@@ -218,6 +229,16 @@ class Pictures:
         masks[whole, 0] = 1.0
         kinds[alone, 1:] = ABSENT
         return Seen(x, self._on_patches(masks), kinds, rows, np.zeros(kinds.shape))
+
+    def _quartered(
+        self, rng: np.random.Generator, g: torch.Generator, views: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        n, parts = views.shape[:2]
+        if not n:
+            return views[:, 0], views[:, :, 0]
+        rest = torch.stack([self.quiet(rng, g, n) for _ in range(4 - parts)], 1)
+        x, masks = quarters(torch.cat([views, rest], 1), g)
+        return x, masks[:, :parts]
 
     def _drawn(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Seen:
         scenes = self._scenes

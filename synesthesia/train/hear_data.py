@@ -48,6 +48,7 @@ ENDING = 10  # frames in which a sound ends
 ACTIVE_DB = 30.0  # frames within this of a row's loudest are what it is about
 MOST_TIMES = 5  # that an event recurs in a crop
 REST_DB = -90.0  # frames below are at rest
+SEAM = 0.025  # of a picture's side, over which quarters blend
 
 
 # --- sounds -----------------------------------------------------------------------------------------------------------
@@ -265,6 +266,31 @@ def collages(
     masks = alpha * before  # what no later part covers
     picture = (masks[:, :, None] * placed.reshape(n, k, -1, size, size)).sum(1)
     return picture + (1 - masks.sum(1, keepdim=True)) * ground, masks
+
+
+def quarters(
+    parts: Float[torch.Tensor, "n 4 c size size"], g: torch.Generator
+) -> tuple[Float[torch.Tensor, "n c size size"], Float[torch.Tensor, "n 4 size size"]]:
+    """Four photos, each at half its size, as the quarters of one picture, in any order and with soft seams; and what
+    share of each pixel shows which. Over the seams a photo goes on mirrored.
+    """
+    n, _, _, size, _ = parts.shape
+    line = (torch.arange(size) + 0.5) / size * 2 - 1
+    first = torch.sigmoid(-line / SEAM)
+    half = F.interpolate(parts.flatten(0, 1), (size // 2, size // 2), mode="area").unflatten(0, (n, 4))
+    order = torch.rand(n, 4, generator=g).argsort(1)
+    picture, masks = torch.zeros_like(parts[:, 0]), torch.zeros(n, 4, size, size)
+    for place in range(4):
+        part = order[:, place]
+        photo = half[torch.arange(n), part]
+        for axis, last in ((2, place // 2 == 1), (3, place % 2 == 1)):
+            pair = (photo.flip(axis), photo) if last else (photo, photo.flip(axis))
+            photo = torch.cat(pair, axis)
+        down, across = (1 - first if place // 2 else first), (1 - first if place % 2 else first)
+        share = down[:, None] * across
+        masks[torch.arange(n), part] = share
+        picture = picture + share * photo
+    return picture, masks
 
 
 # --- pairing ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,133 @@
+"""Outlines: which part of a picture is the thing that a sound belongs to, finer than the patches of the eyes.
+
+What a `grounding.Grounding` says of a patch it says of 16 pixels and more around it, and with what else is in the
+picture it does not compare: its maps point well and outline badly. `Outline` learns from true masks what they lack. It
+reads the patches, what the eyes saw on the way to them, and the sound where it stands in the shared space, which is all
+that it knows of a sound: whatever has a place there, a phrase too, can be outlined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..senses import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+CHANCE = 0.05  # of a cell to belong to what is looked for, before anything is learned
+
+
+@dataclass(frozen=True)
+class OutlineConfig:
+    """`width`: of what is known of a patch; finer cells have half of it, a quarter …"""
+
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.width, int) and 16 <= self.width <= 1024):
+            raise InputError(f"An outline of this width is not built: {self.width}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is seen of n pictures: patches of the eyes, the same in the shared space with the logit that they sound, and
+    what the eyes saw on the way, each map with twice the rows and columns of the one before, `fine`[0] with twice those
+    of the patches.
+    """
+
+    patches: Float[torch.Tensor, "n rows columns patches"]
+    shared: Float[torch.Tensor, "n rows columns shared"]
+    sounding: Float[torch.Tensor, "n rows columns"]
+    fine: tuple[Float[torch.Tensor, "n _ _ _"], ...] = ()
+
+
+class _Channels(nn.Module):
+    """(n, width, rows, columns), each cell brought to one scale, with another width."""
+
+    def __init__(self, inner: int, outer: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(inner), nn.Linear(inner, outer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+class Outline(nn.Module):
+    """Pictures and as many sounds → of each cell of the finest map the logit that it makes the sound, if anything does;
+    and the logit that anything in the picture does.
+    """
+
+    def __init__(
+        self, patches: int, shared: int, heads: int, fine: Sequence[int], config: OutlineConfig | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config = config or OutlineConfig()
+        self.heads, w = heads, config.width
+        self.there, self.like = _Channels(patches, w), _Channels(patches, w)
+        self.sound, self.bent = nn.Linear(shared, w), nn.Linear(shared, w)
+        self.alike = nn.Linear(shared, w)
+        self.mix = nn.Conv2d(3 * w + heads + 2, w, 1)
+        self.near, self.far = nn.Conv2d(w, w, 3, padding=1), nn.Conv2d(w, w, 3, padding=2, dilation=2)
+        self.whole = nn.Linear(2 * w, w)
+        self.finer, self.joined = nn.ModuleList(), nn.ModuleList()
+        for k, width in enumerate(fine):
+            inner, outer = w >> k, w >> (k + 1)
+            self.finer.append(_Channels(width, outer))
+            self.joined.append(nn.Conv2d(inner + outer, outer, 3, padding=1))
+        self.last = nn.Conv2d(w >> len(fine), 1, 3, padding=1)
+        self.shown = nn.Linear(2 * w + heads, 1)
+        nn.init.constant_(self.last.bias, math.log(CHANCE / (1 - CHANCE)))
+
+    def forward(
+        self, sight: Sight, sound: Float[torch.Tensor, "n shared"]
+    ) -> tuple[Float[torch.Tensor, "n _ _"], Float[torch.Tensor, " n"]]:
+        """`sound` is the mean of a sound's frames in the shared space, by how much each counts."""
+        x, shown = self.compared(sight, sound)
+        for seen, finer, joined in zip(sight.fine, self.finer, self.joined, strict=True):
+            x = F.interpolate(x, seen.shape[2:], mode="bilinear", align_corners=False)
+            x = F.gelu(joined(torch.cat([x, finer(seen)], 1)))
+        return self.last(x)[:, 0], shown
+
+    def compared(
+        self, sight: Sight, sound: Float[torch.Tensor, "n shared"]
+    ) -> tuple[Float[torch.Tensor, "n width rows columns"], Float[torch.Tensor, " n"]]:
+        """What is known of each patch before it is looked at closer; and the logit that the sound is here."""
+        dense, shared = sight.patches.permute(0, 3, 1, 2), sight.shared.permute(0, 3, 1, 2)
+        rows = dense.shape[2]
+        product = shared * sound[:, :, None, None]
+        cosine = product.unflatten(1, (self.heads, -1)).sum(2)
+        down = (torch.arange(rows, device=dense.device) + 0.5) / rows
+        told = [
+            self.there(dense),
+            self.like(dense) * self.sound(sound)[:, :, None, None],
+            self.alike((8 * product).permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
+            4 * cosine,
+            sight.sounding[:, None] / 4,
+            down[None, None, :, None].expand(len(dense), 1, -1, dense.shape[3]),
+        ]
+        x = F.gelu(self.mix(torch.cat(told, 1)) + self.bent(sound)[:, :, None, None])
+        x = x + F.gelu(self.near(x))
+        x = x + F.gelu(self.whole(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)))[:, :, None, None]
+        x = x + F.gelu(self.far(x))
+        pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3)), 4 * cosine.amax((2, 3))], 1)
+        return x, self.shown(pooled)[:, 0]
+
+
+def outline_loss(
+    logits: Float[torch.Tensor, "n rows columns"], mask: Float[torch.Tensor, "n rows columns"]
+) -> dict[str, torch.Tensor]:
+    """Named scalars whose sum is minimised, for masks that are not empty: "cells", the cross-entropy of each cell, and
+    "overlap", one less the soft intersection over union, in which a small thing counts as much as a large one.
+    """
+    p = logits.sigmoid()
+    union = mask.sum((1, 2)) + (p * (1 - mask)).sum((1, 2))
+    overlap = (p * mask).sum((1, 2)) / union.clamp_min(1e-6)
+    return {"cells": F.binary_cross_entropy_with_logits(logits, mask), "overlap": (1 - overlap).mean()}
