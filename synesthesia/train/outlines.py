@@ -42,8 +42,8 @@ class OutlineRun:
     drawn: float = 0.65
     whole: float = 0.15
     seconds: float = 4.0
-    steps: int = 1000
-    parts: int = 32
+    steps: int = 800
+    parts: int = 16
     checked: int = 320
     seed: int = 0
 
