@@ -407,8 +407,8 @@ def _beginner(model: Hearing) -> Singing:
 
 
 def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path], run: SingRun | None = None) -> Path:
-    """Teach a hearing model to sing, or go on teaching one that does; how it hears else stays as it is. Leaves
-    `out`/final; resumes after a kill.
+    """Teach a hearing model to sing, or go on teaching the eyes of one that does; what else it had learned stays as it
+    is. Leaves `out`/final; resumes after a kill.
 
     `worlds` are folders of `synesthesia world birds` or `scenes`. Raises InputError for folders without them.
     """
@@ -419,14 +419,14 @@ def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path],
     model.singing = singing = model.singing or _beginner(model)
     lessons, seeing = read(shards_, "train"), model.locator.eyes
     known = read_singers(worlds, seeing, out / "worlds.safetensors")
-    teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
+    if not again:
+        measure(singing, known.songs)
+        teach_to_sing(singing, known.songs, out, run)
+        teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
     known = clicked(known, worlds, singing, seeing, out / "clicks.safetensors")
     larger = next(photos for photos in lessons.photos if photos.pixels.shape[1] == SIDES[0])
     clicks = clicked_photos(larger, singing, seeing, out / "photos.safetensors") if len(larger) else None
-    if not again:
-        measure(singing, known.songs)
     glances = Glances(known, lessons, singing, run, clicks)
-    teach_to_sing(singing, known.songs, out, run)
     glances.teachers = teach_to_expect(singing, known, out, run)
     teach_to_look(singing, glances, out, run)
     teach_to_sort(singing, glances, seeing, out, run)
