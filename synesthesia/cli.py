@@ -1277,7 +1277,7 @@ def train_sing(
         output: The folder for checkpoints; the last is in final/.
         worlds: A folder that `synesthesia world birds` or `scenes` made; may be given more than once.
         hearing: The hearing model, whose other skills stay as they are: a folder that `synesthesia train hear` left, a
-            name, or hf:user/repo@commit.
+            name, or hf:user/repo@commit. Of one that sings already the eyes go on learning.
     """
     from .train import sing as room
 

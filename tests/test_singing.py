@@ -14,7 +14,7 @@ import pytest
 import torch
 from toys import toy_shards
 
-from synesthesia import cli
+from synesthesia import cli, shards
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
 from synesthesia.bridges.hearing import Hearing, HearingConfig, Woven
 from synesthesia.bridges.mapper import MapperConfig
@@ -50,7 +50,7 @@ def photo() -> Image:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small models, written to disk: one sings wherever one clicks, one rushes, and one does neither."""
+    """Small models, written to disk: one sings wherever one clicks, one rushes, one does neither, and one cannot."""
     folder = tmp_path_factory.mktemp("sing")
     torch.manual_seed(0)
     Locator(LocatorConfig(EYES, grounding=GroundingConfig(16, 2, 16, 1))).save(folder / "locate")
@@ -71,6 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model.mapper.scale.mean[:64] = -50.0
             model.mapper.scale.std[:64] = 6.0
         model.save(folder / name)
+    model.singing, model.config = None, dataclasses.replace(model.config, singing=None)
+    model.save(folder / "hears")
     return folder
 
 
@@ -126,7 +128,7 @@ def test_a_mirror_image_is_told_the_same() -> None:
     pixels, mask = rng.integers(0, 255, (64, 64, 3), np.uint8), np.zeros((64, 64), np.float32)
     mask[8:40, 12:50] = 1
     with torch.inference_mode():
-        around = torch.randn(1, 64)
+        around = torch.randn(64)
         here = model.look([closer(Image(pixels), Region(mask), 64)], around)
         there = model.look([closer(Image(pixels[:, ::-1].copy()), Region(mask[:, ::-1].copy()), 64)], around)
     for a, b in zip(here, there, strict=True):
@@ -290,7 +292,7 @@ class Small(SingingConfig):
     mixture: int = 2
 
 
-RUN = school.SingRun(song_steps=3, look_steps=2, outline_steps=2, sort_steps=2, songs=4, glances=6)
+RUN = school.SingRun(song_steps=3, expect_steps=2, look_steps=2, outline_steps=2, sort_steps=2, songs=4, glances=6)
 
 
 @pytest.fixture(scope="module")
@@ -300,32 +302,32 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("begins", ["hears", "silent"])
 def test_a_hearing_model_is_taught_to_sing(
-    folder: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    begins: str,
+    folder: Path,
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "files").mkdir()
     packed = toy_shards(tmp_path / "files", tmp_path / "packed")
     monkeypatch.setattr(school, "SingRun", lambda: RUN)
     monkeypatch.setattr(school, "SingingConfig", Small)
     out = tmp_path / "run"
-    arguments = [
-        "train",
-        "sing",
-        str(packed),
-        "-o",
-        str(out),
-        "--worlds",
-        str(world),
-        "--hearing",
-        str(folder / "silent"),
-    ]
+    told = ["--worlds", str(world), "--hearing", str(folder / begins)]
+    arguments = ["train", "sing", str(packed), "-o", str(out), *told]
     assert cli.main(arguments) == 0
     assert str(out / "final") in capsys.readouterr().out
-    taught, before = Hearing.load(out / "final"), Hearing.load(folder / "silent")
+    taught, before = Hearing.load(out / "final"), Hearing.load(folder / begins)
     assert taught.singing is not None
     assert float(taught.singing.spread.min()) > 0
     for name, kept in before.mapper.state_dict().items():
         assert torch.equal(taught.mapper.state_dict()[name], kept), name
+    if before.singing is not None:  # who can sing goes on learning, in the units that it knows
+        assert torch.equal(taught.singing.usual, before.singing.usual)
+        assert not torch.equal(taught.singing.answer.weight, before.singing.answer.weight)
     first = (out / "final" / "model.safetensors").read_bytes()
     assert cli.main(arguments) == 0  # a finished run finds its end again
     assert (out / "final" / "model.safetensors").read_bytes() == first
@@ -335,6 +337,48 @@ def test_levels_are_as_a_recordist_has_them() -> None:
     told = torch.tensor([-1.0, -3.0, -9.0, -8.0])
     sing_data._as_recorded(told, ["sea", "sea", "fire", "fire"])
     assert told.tolist() == pytest.approx([-1.4, -3.4, -2.9, -1.9])
+
+
+def test_levels_are_those_of_the_world_and_not_of_its_files(hearing: Hearing, world: Path, tmp_path: Path) -> None:
+    """Sounds are kept at one peak a picture; what is told of them is how loud they were."""
+    singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
+    true = [
+        sound.samples * float(str(example.truth["scale"]))
+        for example in shards.examples(world)
+        for _, _, sound in sing_data._sources(example)
+    ]
+    level = np.log10([np.mean(np.square(wave)) for wave in true])
+    told = singers.songs.texture[:, textures.LEVEL].numpy()
+    assert np.ptp(level) > 0.3
+    assert np.abs((told - told.mean()) - (level - level.mean())).max() < 0.1
+
+
+def test_what_is_to_be_expected_is_nearer_to_the_truth_than_what_was_measured(tmp_path: Path) -> None:
+    """Songs whose pitch is a number that the world tells, measured badly; and noises whose level is one."""
+    torch.manual_seed(0)
+    model, n = Singing(dataclasses.replace(SMALL, width=64)), 160
+    rng = np.random.default_rng(3)
+    number, pitch = rng.standard_normal(n).astype(np.float32), notes.NAMES.index("pitch")
+    sung = np.stack([song(10.0 + x + rng.normal(0, 0.7)) for x in number])
+    none = np.full(n, np.nan, np.float32)
+    rows = torch.zeros(2 * n, sing_data.MOST, NOTE)
+    rows[:n, :12] = torch.from_numpy(sung)
+    level = torch.zeros(2 * n, textures.WIDTH)
+    level[n:, textures.LEVEL] = torch.from_numpy(number + rng.normal(0, 0.7, n).astype(np.float32))
+    sings = torch.arange(2 * n) < n
+    songs = sing_data.Songs(rows, 12 * sings, sings.float(), level, (~sings).float())
+    made_of = torch.from_numpy(np.stack([np.concatenate(p) for p in ((number, none), (none, number))], 1))
+    bytes_, nothing = torch.zeros(2 * n, 1, 1, 3, dtype=torch.uint8), torch.zeros(2 * n, 1)
+    world = sing_data.Singers(bytes_, bytes_[..., 0], nothing, nothing, torch.arange(2 * n), songs, made_of, made_of)
+    school.measure(model, songs)
+    taught = school.teach_to_expect(model, world, tmp_path, dataclasses.replace(RUN, expect_steps=600))
+    assert torch.equal(taught.notion.isfinite().all(1), sings)
+    assert torch.equal(taught.texture.isfinite().all(1), ~sings)
+    for told, measured, true in (
+        (taught.notion[:n, NOTE + pitch], songs.notions[:n, NOTE + pitch], torch.from_numpy(10 + number)),
+        (taught.texture[n:, textures.LEVEL], songs.noisy[n:, textures.LEVEL], torch.from_numpy(number)),
+    ):
+        assert (told - true).square().mean() < 0.3 * (measured - true).square().mean()
 
 
 def test_clicks_lead_to_places_and_to_the_ground(hearing: Hearing, world: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from ..spaces import Features
 from .grounding import Locator, Seen
 from .heads import TOKENS
 from .mapper import Condition, Mapper, MapperConfig
-from .singing import Singing, SingingConfig, closer, pooled
+from .singing import MARGINS, Singing, SingingConfig, closer, pooled
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -184,7 +184,8 @@ class Hearing(nn.Module):
         thing = region if isinstance(spot, Region) else self.singing.around(patches, spot)
         # The closer look has met ground between things and photos of what makes no sound, and is believed.
         c = self.singing.config
-        told = self.singing.look([closer(view.image, thing, c.eyes.size)], pooled(patches, thing)[None])
+        cuts = [closer(view.image, thing, c.eyes.size, margin) for margin in MARGINS]
+        told = self.singing.look(cuts, pooled(patches, thing))
         clear, noise = float(told.clear.sigmoid()), float(told.noise.sigmoid())
         sounding = max(_sounding(view, thing.on(*view.seen.sounding.shape)), clear, noise)
         found = Focus(thing, sounding, condition.tokens[0])

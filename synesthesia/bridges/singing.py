@@ -38,6 +38,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 NOTION = (len(QUANTILES) + 1) * NOTE  # quantiles of each number of a note, and how much it changes from note to note
 FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
+MARGINS = (1.1, 1.4)  # with which one place is looked at twice: what is told of both is nearer to the truth
 PLACE = 5  # numbers of where it is
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
 _FIRST = 0.05, 0.3  # seconds, in which a song begins
@@ -234,16 +235,16 @@ class Singing(nn.Module):
         said[row, column] = said.max()  # the point itself does
         return Region(np.clip(said, 0.0, 1.0))
 
-    def look(self, cuts: Sequence[Cut], around: Float[torch.Tensor, "n twice_patches"]) -> Told:
-        """What is told of places that were cut out (`closer`), with what the patches of their pictures say (`pooled`):
-        the mean over each and its mirror.
+    def look(self, cuts: Sequence[Cut], around: Float[torch.Tensor, " twice_patches"]) -> Told:
+        """What is told of one place that was cut out once or more often (`closer`), with what the patches of its
+        picture say (`pooled`): the mean over all cuts and their mirrors.
         """
         pixels, masks, place = (torch.stack(parts) for parts in zip(*cuts, strict=True))
         seen = self.seen(
             torch.cat([pixels, pixels.flip(-1)]), torch.cat([masks, masks.flip(-1)]), torch.cat([place, place])
         )
-        told = self.told(seen, torch.cat([around, around]))
-        return Told(*(part.unflatten(0, (2, -1)).mean(0) for part in told))
+        told = self.told(seen, around.expand(len(seen), -1))
+        return Told(*(part.mean(0, keepdim=True) for part in told))
 
     def told(self, seen: Float[torch.Tensor, "n twice_width"], around: Float[torch.Tensor, "n twice_patches"]) -> Told:
         """What is told of what was `seen`, and of what is `around` it."""

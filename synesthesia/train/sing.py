@@ -5,8 +5,11 @@ Who sings learns first, from sounds alone: notes that follow one another, given 
 Then what belongs to a point is learned, by the patches of whole pictures. Last the eyes that look closer learn to tell
 from what was cut out of pictures, by masks and by clicks, how its song is on the whole, how its noise is, and how much
 of its sound is the one and the other. Beside things also the ground between them was clicked, where nothing sings.
-Nobody tells what anything is called. Beside that the eyes learn to tell the numbers that a world is made of, as far as
-it has any: a note that was measured once is a noisy teacher. What tells those is thrown away.
+Nobody tells what anything is called.
+
+A song or a noise that was measured once is a noisy teacher. As far as a world says which numbers its sounds were made
+of, what is to be expected of these is learned from sounds alone, and that is what the eyes learn to tell; and beside it
+the numbers themselves. What tells those, and what knew what to expect, is thrown away.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bridges.hearing import Hearing
-from ..bridges.singing import PLACE, Singing, SingingConfig
+from ..bridges.singing import NOTION, PLACE, Singing, SingingConfig
 from ..codecs import textures
 from ..encoders.base import PatchEncoder
 from ..encoders.vision import EyesTower
@@ -39,6 +42,7 @@ from .sing_data import (
     clicked,
     clicked_photos,
     looked_closer,
+    quick,
     read_places,
     read_singers,
     recorded,
@@ -62,9 +66,11 @@ MOVED = 0.02  # deviations of a note
 @dataclass(frozen=True)
 class SingRun:
     """Everything that a run is. Steps count batches of `songs`, then of `glances`, of which the share `photos` are
-    photos (paired by kind) and the rest places in worlds; those of who sorts, of `SORTED` places."""
+    photos (paired by kind) and the rest places in worlds; those of who sorts, of `SORTED` places, and of what knows
+    what to expect, of `SORTED` sounds."""
 
     song_steps: int = 2500
+    expect_steps: int = 1500
     look_steps: int = 2400
     outline_steps: int = 1200
     sort_steps: int = 2500
@@ -84,6 +90,13 @@ class Meant(NamedTuple):
     texture: torch.Tensor
     noise: torch.Tensor
     numbers: torch.Tensor
+
+
+class Teachers(NamedTuple):
+    """Of each song of worlds what the eyes are taught: a notion and a texture (NaN where there is none)."""
+
+    notion: Float[torch.Tensor, "songs notion"]
+    texture: Float[torch.Tensor, "songs width"]
 
 
 class Chosen(NamedTuple):
@@ -117,6 +130,7 @@ class Glances:
     ) -> None:
         """`clicks` are those of `clicked_photos` at the larger photos."""
         self.worlds, self.clicks, self._run, self._size = worlds, clicks, run, model.config.eyes.size
+        self.teachers = Teachers(worlds.songs.notions, worlds.songs.noisy)
         self.photos = tuple(photos for photos in lessons.photos if len(photos))
         self._groups = [Pairing(lessons.sounds, photos) for photos in self.photos]
         self._recorded = recorded(lessons.sounds) if self._groups else None
@@ -125,18 +139,6 @@ class Glances:
         self._sorts = [np.flatnonzero(some.numpy()) for some in (sings & ~ground, ~sings & ~ground, ground)]
         shares = np.array([share * (len(sort) > 0) for share, sort in zip(SHARES, self._sorts, strict=True)])
         self._shares = shares / shares.sum()
-        there = torch.arange(MOST) < (every.count * every.sung)[:, None]
-        known, told = every.notes[there], every.notions[every.sung]
-        if len(told) < 2:
-            raise InputError("Nothing sings in these worlds; make one with `synesthesia world birds`.")
-        model.middle.copy_(known.mean(0))
-        model.spread.copy_(known.std(0).clamp_min(0.05))
-        model.usual.copy_(told.mean(0))
-        model.varied.copy_(told.std(0).clamp_min(0.02))
-        noisy = every.texture[every.noise >= NOISY]
-        if len(noisy) > 1:
-            model.plain.copy_(noisy.mean(0))
-            model.various.copy_(noisy.std(0).clamp_min(0.02))
 
     def choose(self, rng: np.random.Generator, n: int, share: float) -> Chosen:
         """n places, of which that share are photos."""
@@ -152,9 +154,9 @@ class Glances:
 
         songs, nan = worlds.songs, torch.nan
         there = Meant(
-            told(songs.notions, nan),
+            told(self.teachers.notion, nan),
             told(songs.clear, 0.0),
-            told(songs.noisy, nan),
+            told(self.teachers.texture, nan),
             told(songs.noise, 0.0),
             told(worlds.numbers, nan),
         )
@@ -208,6 +210,22 @@ class Glances:
         return x, masks, place
 
 
+def measure(model: Singing, every: Songs) -> None:
+    """Let it know the mean and the spread of all notes, notions and textures, in whose units it tells them."""
+    there = torch.arange(MOST) < (every.count * every.sung)[:, None]
+    known, told = every.notes[there], every.notions[every.sung]
+    if len(told) < 2:
+        raise InputError("Nothing sings in these worlds; make one with `synesthesia world birds`.")
+    model.middle.copy_(known.mean(0))
+    model.spread.copy_(known.std(0).clamp_min(0.05))
+    model.usual.copy_(told.mean(0))
+    model.varied.copy_(told.std(0).clamp_min(0.02))
+    noisy = every.texture[every.noise >= NOISY]
+    if len(noisy) > 1:
+        model.plain.copy_(noisy.mean(0))
+        model.various.copy_(noisy.std(0).clamp_min(0.02))
+
+
 def _known(place: Float[torch.Tensor, "n place"], g: torch.Generator) -> Float[torch.Tensor, "n place"]:
     """Places, some of which are not told."""
     return torch.where(torch.rand(len(place), 1, generator=g) < NOWHERE, 0.0, place)
@@ -229,6 +247,41 @@ def teach_to_sing(model: Singing, every: Songs, out: Path, run: SingRun) -> None
     fit(who, loss, LoopConfig(run.song_steps, 3e-3, ema=0.995, seed=run.seed), out / "sing")
 
 
+def teach_to_expect(model: Singing, worlds: Singers, out: Path, run: SingRun) -> Teachers:
+    """What is to be expected of each sound of worlds by the numbers that it was made of, learned from sounds alone; as
+    it was measured where there are no numbers. Resumes after a kill.
+    """
+    numbers, songs = worlds.made_of, worlds.songs
+    known = torch.cat([numbers.nan_to_num(), numbers.isfinite().float()], 1)  # which there are says what it is
+    notion, texture = (songs.notions - model.usual) / model.varied, (songs.noisy - model.plain) / model.various
+    told = numbers.isfinite().any(1)
+    sings, rushes = (torch.nonzero(told & x.isfinite().all(1))[:, 0] for x in (notion, texture))
+    wide = model.config.width // 4  # few sounds of a kind are known, and a smooth mean is what is asked for
+    who = nn.Sequential(
+        nn.Linear(known.shape[1], wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU(),
+        nn.Linear(wide, NOTION + textures.WIDTH),
+    )  # fmt: skip
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        off = {}
+        for name, rows, true, part in (
+            ("notion", sings, notion, slice(NOTION)),
+            ("texture", rushes, texture, slice(NOTION, None)),
+        ):
+            if len(rows):
+                some = rows[torch.randint(len(rows), (SORTED,), generator=g)]
+                off[name] = F.mse_loss(who(known[some])[:, part], true[some])
+        return off
+
+    fit(who, loss, LoopConfig(run.expect_steps, 3e-3, weight_decay=0.1, ema=0.99, seed=run.seed), out / "expect")
+    with torch.inference_mode():
+        expected = who(known)
+    taught = Teachers(songs.notions.clone(), songs.noisy.clone())
+    taught.notion[sings] = expected[sings, :NOTION] * model.varied + model.usual
+    taught.texture[rushes] = expected[rushes, NOTION:] * model.various + model.plain
+    return taught
+
+
 def teach_to_look(model: Singing, glances: Glances, out: Path, run: SingRun) -> None:
     """Let the eyes that look closer learn what a song and what noise is going to be like; resumes after a kill."""
     model.eyes.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
@@ -240,7 +293,7 @@ def teach_to_look(model: Singing, glances: Glances, out: Path, run: SingRun) -> 
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         drawn = glances.draw(np.random.default_rng([run.seed, 61, step]), g, run.glances)
-        with torch.autocast("cpu", torch.bfloat16):  # more than twice as fast where the processor knows how
+        with quick():
             seen = model.seen(drawn.pixels.contiguous(memory_format=torch.channels_last), drawn.masks, drawn.place)
         seen, meant = seen.float(), drawn.meant
         sings, known = meant.notion.isfinite().all(1), meant.numbers.isfinite()
@@ -339,36 +392,42 @@ def teach_to_outline(model: Singing, places: Places, out: Path, run: SingRun) ->
     fit(model.outline, loss, LoopConfig(run.outline_steps, 2e-3, ema=0.99, seed=run.seed), out / "outline")
 
 
+def _beginner(model: Hearing) -> Singing:
+    """One whose eyes begin as those that see the whole picture, less what these have of more than one block at the
+    coarsest stride."""
+    tower, config = model.locator.eyes.tower, SingingConfig()
+    assert isinstance(tower, EyesTower)
+    eyes = tower.eyes
+    blocks = (*eyes.config.blocks[:3], config.eyes.blocks[3])
+    looks = replace(eyes.config, size=config.eyes.size, blocks=blocks)
+    singing = Singing(replace(config, eyes=looks, patches=model.locator.eyes.dense.width))
+    fewer = singing.eyes.state_dict()
+    singing.eyes.load_state_dict({k: v for k, v in eyes.state_dict().items() if k in fewer})
+    return singing
+
+
 def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path], run: SingRun | None = None) -> Path:
-    """Teach a hearing model to sing; what it had learned stays as it is. Leaves `out`/final; resumes after a kill.
+    """Teach a hearing model to sing, or go on teaching the eyes of one that does; what else it had learned stays as it
+    is. Leaves `out`/final; resumes after a kill.
 
     `worlds` are folders of `synesthesia world birds` or `scenes`. Raises InputError for folders without them.
     """
     run = run or SingRun()
     torch.manual_seed(run.seed)
     model = Hearing.load(hearing)
-    # They begin as the eyes that see the whole picture, less what those have of more than one block at the coarsest.
-    tower = model.locator.eyes.tower
-    assert isinstance(tower, EyesTower)
-    eyes, config = tower.eyes, SingingConfig()
-    blocks = (*eyes.config.blocks[:3], config.eyes.blocks[3])
-    model.singing = singing = Singing(
-        replace(
-            config,
-            eyes=replace(eyes.config, size=config.eyes.size, blocks=blocks),
-            patches=model.locator.eyes.dense.width,
-        )
-    )
-    fewer = singing.eyes.state_dict()
-    singing.eyes.load_state_dict({k: v for k, v in eyes.state_dict().items() if k in fewer})
+    again = model.singing is not None
+    model.singing = singing = model.singing or _beginner(model)
     lessons, seeing = read(shards_, "train"), model.locator.eyes
     known = read_singers(worlds, seeing, out / "worlds.safetensors")
-    teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
+    if not again:
+        measure(singing, known.songs)
+        teach_to_sing(singing, known.songs, out, run)
+        teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
     known = clicked(known, worlds, singing, seeing, out / "clicks.safetensors")
     larger = next(photos for photos in lessons.photos if photos.pixels.shape[1] == SIDES[0])
     clicks = clicked_photos(larger, singing, seeing, out / "photos.safetensors") if len(larger) else None
     glances = Glances(known, lessons, singing, run, clicks)
-    teach_to_sing(singing, known.songs, out, run)
+    glances.teachers = teach_to_expect(singing, known, out, run)
     teach_to_look(singing, glances, out, run)
     teach_to_sort(singing, glances, seeing, out, run)
     model.config = replace(model.config, singing=singing.config)
