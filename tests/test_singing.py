@@ -143,7 +143,9 @@ def test_the_singer_learns_who_sings_how(tmp_path: Path) -> None:
     model.middle.copy_(songs.flatten(0, 1).mean(0))
     model.spread.copy_(songs.flatten(0, 1).std(0).clamp_min(0.05))
     told = torch.zeros(2, NOTION)
-    told[0, 0], told[1, 0] = -1.0, 1.0
+    pitches = torch.arange(3) * NOTE + notes.NAMES.index("pitch")  # their three quantiles
+    model.usual[pitches] = 11.0
+    told[0, pitches], told[1, pitches] = -1.0, 1.0
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         x = model.standard(songs)
@@ -162,6 +164,24 @@ def test_the_singer_learns_who_sings_how(tmp_path: Path) -> None:
         assert not np.array_equal(sung, np.stack(list(islice(model.sing(told[row], 5), 20))))
     given = np.stack(list(islice(model.sing(told[1], 1, song(12.0, 3)), 4)))
     assert np.abs(given[:, notes.NAMES.index("pitch")] - 12).max() < 0.15
+
+
+def test_pitches_lie_where_the_notion_has_them() -> None:
+    """Whoever sings too narrowly or too widely, and elsewhere: after rehearsing, as high and as wide as was asked."""
+    torch.manual_seed(3)
+    model = Singing(SMALL).eval()
+    model.usual.copy_(torch.randn(NOTION) * 0.1)
+    pitch = notes.NAMES.index("pitch")
+    for width in (0.15, 1.5):
+        asked = torch.zeros(4, NOTE)
+        asked[:3, pitch] = torch.tensor([10.5, 11.0, 11.5])
+        model.spread[pitch], model.middle[pitch] = width, 9.0
+        notion = (asked.flatten() - model.usual) / model.varied
+        heard = np.stack([*islice(model.sing(notion, 1), 200)])[:, pitch]
+        low, middle, high = np.quantile(heard, (0.1, 0.5, 0.9))
+        plain = np.stack([*islice(model._sung(notion, 1), 200)])[:, pitch]
+        assert abs(middle - 11.0) < 0.35 < abs(np.median(plain) - 11.0)
+        assert 0.6 < high - low < 1.5, "an octave between the tenth and the ninetieth of a hundred"
 
 
 def test_an_outline_is_what_is_like_the_point(tmp_path: Path) -> None:

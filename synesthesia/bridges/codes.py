@@ -65,7 +65,7 @@ class Codes(Framed):
         self.register_buffer("centre", torch.zeros(patch))
         self.register_buffer("axes", torch.eye(patch)[:, :dims].contiguous())
         self.register_buffer("vectors", torch.zeros(config.books, config.words, dims))
-        self.register_buffer("noisy", torch.zeros(config.words, patch))
+        self.register_buffer("noisy", torch.zeros(config.words, width))
         self.begun = nn.Parameter(torch.randn(d) * 0.02)  # stands for the patch before the first
         self.enter = nn.Linear(dims, d)
         self.after = nn.ModuleList(nn.Linear(dims, d, bias=False) for _ in range(config.books))
@@ -95,10 +95,9 @@ class Codes(Framed):
         for book in self.vectors:
             book.copy_(_k_means(left, len(book), g))
             left -= book[_nearest(left, book)]
-        left = x - (short - left) @ self.axes.T
+        left = (x - (short - left) @ self.axes.T).square().unflatten(1, (self.config.fold, -1)).mean(1)
         first = _nearest(short, self.vectors[0])
-        every = left.square().mean(0)
-        total = torch.zeros_like(self.noisy).index_add_(0, first, left.square()) + _FEW * every
+        total = torch.zeros_like(self.noisy).index_add_(0, first, left) + _FEW * left.mean(0)
         count = torch.bincount(first, minlength=len(self.noisy))[:, None] + _FEW
         self.noisy.copy_((total / count).sqrt())
 
@@ -120,7 +119,8 @@ class Codes(Framed):
         self, codes: Int[torch.Tensor, "n patches books"], noise: Float[torch.Tensor, "n frames width"]
     ) -> Float[torch.Tensor, "n frames width"]:
         """Standardised latents of codes, with `noise` of spread 1 for what they leave out."""
-        x = self.read(codes)[:, :, -1] @ self.axes.T + self.centre + self.noisy[codes[..., 0]] * self._folded(noise)
+        left_out = self.noisy[codes[..., 0]].repeat(1, 1, self.config.fold) * self._folded(noise)
+        x = self.read(codes)[:, :, -1] @ self.axes.T + self.centre + left_out
         x = x.unflatten(-1, (self.config.fold, -1)).flatten(1, 2) / self.weight
         return torch.where(x < _GAP - _NEAR, self.rest, x).where(self.rest.isfinite(), x)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,8 +41,11 @@ FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
 MARGINS = (1.1, 1.4)  # with which one place is looked at twice: what is told of both is nearer to the truth
 PLACE = 5  # numbers of where it is
+REHEARSED = 32  # notes that are sung unheard
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
 _FIRST = 0.05, 0.3  # seconds, in which a song begins
+_PITCH = notes.NAMES.index("pitch")
+_STRETCH = 8.0  # of the pitches of a song, at most, and as much narrower
 _SHARPEST = 0.03  # deviations; the least width of a Gaussian
 
 
@@ -62,7 +66,7 @@ class SingingConfig:
     mixture: int = 6
     dropout: float = 0.2
     calm: float = 0.25
-    emphasis: float = 1.5
+    emphasis: float = 1.3
     contrast: float = 2.2
     clear: float = 0.6
     noisy: float = 0.7
@@ -310,7 +314,28 @@ class Singing(nn.Module):
         seed: int,
         given: Float[np.ndarray, "n names"] | None = None,
     ) -> Iterator[Float[np.ndarray, " names"]]:
-        """Notes for ever, in the units of `codecs.notes`; after those of a `given` song, as if they were its own."""
+        """Notes for ever, in the units of `codecs.notes`; after those of a `given` song, as if they were its own.
+
+        Who sings calmly varies pitch less from note to note than songs do, the less the less likely a notion is. So
+        `REHEARSED` notes are sung unheard, and then pitches lie where the notion has them: the median at its median,
+        the others as far from it as its quantiles say. What goes on from a given song keeps to that.
+        """
+        if given is not None:
+            yield from self._sung(notion, seed, given)
+            return
+        unheard = np.stack([*islice(self._sung(notion, seed + 1), REHEARSED)])[:, _PITCH]
+        low, middle, high = np.quantile(unheard, QUANTILES)
+        told = (self.config.emphasis * notion * self.varied + self.usual).view(-1, NOTE)[: len(QUANTILES), _PITCH]
+        lowest, own, highest = told.tolist()
+        stretch = min(max((highest - lowest) / max(high - low, 1e-3), 1 / _STRETCH), _STRETCH)
+        for note in self._sung(notion, seed):
+            note[_PITCH] = own + stretch * (note[_PITCH] - middle)
+            yield np.clip(note, notes.LOWEST, notes.HIGHEST)
+
+    def _sung(
+        self, notion: Float[torch.Tensor, " notion"], seed: int, given: Float[np.ndarray, "n names"] | None = None
+    ) -> Iterator[Float[np.ndarray, " names"]]:
+        """Notes as they come, one after another."""
         c = self.config
         rng = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, 2**61], np.uint64)))
         with torch.inference_mode():

@@ -20,7 +20,7 @@ from ..encoders.vision import Eyes, EyesConfig, EyesTower, save_tiny_eyes, tiny_
 from ..senses import InputError
 from .distil import Distiller, Teacher, crops, jitter, lessons
 from .knock_data import held_out
-from .loop import LoopConfig, fit
+from .loop import LoopConfig, fit, quick
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Alike(nn.Module):
 
     def loss(self, views: torch.Tensor) -> dict[str, torch.Tensor]:
         """`views` (2 n, 3, size, size): one view of each of n photos, then another of each."""
-        with torch.autocast("cpu", torch.bfloat16):  # more than twice as fast where the processor knows how
+        with quick():
             _, at16, at32 = self.eyes(views.contiguous(memory_format=torch.channels_last))
         seen = torch.cat([at16.float().mean((2, 3)), at32.float().mean((2, 3))], 1)
         a, b = self.tell(seen).chunk(2)

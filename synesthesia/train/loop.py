@@ -32,6 +32,11 @@ class LoopConfig:
     checkpoint_every: int = 250
 
 
+def quick() -> torch.autocast:
+    """bfloat16 where the processor knows how (2.6 times as fast); where it would be emulated (8 times as slow) not."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(torch.cpu.get_capabilities().get("avx512_bf16", False)))
+
+
 def fit(
     model: nn.Module,
     loss: Callable[[int, torch.Generator], dict[str, torch.Tensor]],

@@ -31,7 +31,7 @@ from ..encoders.base import PatchEncoder
 from ..encoders.vision import EyesTower
 from ..senses import InputError
 from .hear_data import NONE, SIDES, SILENT, Lessons, Pairing, read
-from .loop import LoopConfig, fit
+from .loop import LoopConfig, fit, quick
 from .sing_data import (
     CLICKS,
     MOST,
@@ -42,7 +42,6 @@ from .sing_data import (
     clicked,
     clicked_photos,
     looked_closer,
-    quick,
     read_places,
     read_singers,
     recorded,
