@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about six hours on two CPU cores (packing 2 min, scenes 20, eyes 30, locator 25, outline 15, mapper 65, birds 30, the closer look 170,
+# Cost: about six hours on two CPU cores (packing 2 min, scenes 20, eyes 30, locator 25, outline 30, mapper 65, birds 30, the closer look 170,
 # figures 30).
 # The recipe of eyes/tiny, locate/tiny and hear/tiny: sh runs/hear_tiny.sh DATA TEACHERS JUDGE [OUT]
 #   DATA      holds the files of the starter table (`synesthesia data fetch starter -o DATA`)
@@ -15,8 +15,9 @@ synesthesia world scenes -n 128 --seed 2 --split val -o "$out/scenes/val"
 synesthesia world scenes -n 640 --seed 90003 --split test -o "$out/scenes/test"
 synesthesia train eyes "$data" --teacher "$teachers/mobilenet_v2_1.0_224_quant.tflite" -o "$out/eyes"
 synesthesia train hear "$out/shards" --eyes "$out/eyes/final" --scenes "$out/scenes" -o "$out/hear"
-synesthesia train outline "$out/shards" --scenes "$out/scenes" --locator "$out/hear/locator" -o "$out/outline"
 synesthesia world scenes -n 2400 --seed 21 --split train -o "$out/scenes/more"
+mkdir -p "$out/drawn" && ln -sfn ../scenes/more "$out/drawn/train" && ln -sfn ../scenes/val "$out/drawn/val"
+synesthesia train outline "$out/shards" --scenes "$out/drawn" --locator "$out/hear/locator" -o "$out/outline"
 synesthesia world birds -n 9000 --seed 11 --split train --seconds 4 -o "$out/birds/train"
 synesthesia world birds -n 240 --seed 90020 --split test --seconds 4 -o "$out/birds/test"
 synesthesia train sing "$out/shards" --worlds "$out/birds/train" --worlds "$out/scenes/train" --worlds "$out/scenes/more" \

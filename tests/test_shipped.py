@@ -159,7 +159,7 @@ def _sources(example: Example) -> list[tuple[Region, Sound]]:
 
 
 def test_a_sound_is_found_where_it_is_made(locator: Locator, scenes: list[Example]) -> None:
-    """Measured: pointing .84 (chance .20), mean IoU .38; the whole picture would have the chance as its IoU."""
+    """Measured: pointing .88 (chance .20), mean IoU .57; the whole picture would have the chance as its IoU."""
     hits, chance, overlap = [], [], []
     for example in scenes:
         (seen,) = locator.see([example.image])
@@ -171,11 +171,11 @@ def test_a_sound_is_found_where_it_is_made(locator: Locator, scenes: list[Exampl
             overlap.append(iou(found.region.on(*mask.shape), mask, 0.5))
     assert len(hits) >= 15
     assert np.mean(hits) > np.mean(chance) + 0.5
-    assert np.mean(overlap) > np.mean(chance) + 0.1
+    assert np.mean(overlap) > np.mean(chance) + 0.25
 
 
 def test_a_word_is_found_where_what_it_means_is(scenes: list[Example]) -> None:
-    """Measured: pointing .88 (chance .20, n = 27)."""
+    """Measured: pointing .85 (chance .20, n = 27)."""
     system, hits, chance = verbs.load(), [], []
     for example in scenes:
         masks = example.arrays["masks"].astype(np.float32) / 255

@@ -38,11 +38,11 @@ class OutlineRun:
     photos and scenes that taught nothing fix where a map is cut and what a score is worth.
     """
 
-    shown: int = 3200
+    shown: int = 7200
     drawn: float = 0.65
     whole: float = 0.15
     seconds: float = 4.0
-    steps: int = 800
+    steps: int = 1500
     parts: int = 16
     checked: int = 320
     seed: int = 0
