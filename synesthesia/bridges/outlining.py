@@ -84,6 +84,7 @@ class Outline(nn.Module):
             self.joined.append(nn.Conv2d(inner + outer, outer, 3, padding=1))
         self.last = nn.Conv2d(w >> len(fine), 1, 3, padding=1)
         self.shown = nn.Linear(2 * w + heads, 1)
+        assert self.last.bias is not None
         nn.init.constant_(self.last.bias, math.log(CHANCE / (1 - CHANCE)))
 
     def forward(
