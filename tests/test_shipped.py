@@ -264,7 +264,7 @@ def test_a_bird_that_nobody_knows_sings_its_own_song(hearing: Hearing, tmp_path:
     """Of species that no training has met, by a click: its own song among ten, and of two in a picture."""
     birds.generate(18, 90031, tmp_path, split="test", workers=1, seconds=4.0, progress=False)
     row = song.evaluate(hearing, tmp_path, tell=lambda _: None)["rows"]["click"]
-    assert row["among_10"]["value"] >= 0.35
+    assert row["among_10"]["value"] >= 0.5
     assert row["of_two"]["value"] >= 0.6
 
 

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 NOTE = len(notes.NAMES)
-QUANTILES = (0.1, 0.5, 0.9)
-NOTION = (len(QUANTILES) + 1) * NOTE  # quantiles of each number of a note, and how much it changes from note to note
+QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)  # the last of a note's beginning is the pause between phrases
+# Of each number of a note its quantiles, its mean, and how much it changes from note to note.
+NOTION = (len(QUANTILES) + 2) * NOTE
 FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
 MARGINS = (1.1, 1.4)  # with which one place is looked at twice: what is told of both is nearer to the truth
@@ -113,7 +114,7 @@ def notion_of(song: Float[np.ndarray, "n names"]) -> Float[np.ndarray, " notion"
     # The first note's time since the one before is unknown.
     timed = np.concatenate([x[1:2], x[1:]])
     x = np.concatenate([timed[:, :1], x[:, 1:]], 1)
-    parts = [*np.quantile(x, QUANTILES, axis=0), np.abs(np.diff(x, axis=0)).mean(0)]
+    parts = [*np.quantile(x, QUANTILES, axis=0), x.mean(0), np.abs(np.diff(x, axis=0)).mean(0)]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -316,17 +317,17 @@ class Singing(nn.Module):
     ) -> Iterator[Float[np.ndarray, " names"]]:
         """Notes for ever, in the units of `codecs.notes`; after those of a `given` song, as if they were its own.
 
-        Who sings calmly varies pitch less from note to note than songs do, the less the less likely a notion is. So
-        `REHEARSED` notes are sung unheard, and then pitches lie where the notion has them: the median at its median,
-        the others as far from it as its quantiles say. What goes on from a given song keeps to that.
+        Who sings calmly varies pitch less from note to note than songs do, the less the less likely a notion is. So the
+        first `REHEARSED` notes are sung unheard, and then pitches lie where the notion has them: the median at its
+        median, the others as far from it as its quantiles say. What goes on from a given song keeps to that.
         """
         if given is not None:
             yield from self._sung(notion, seed, given)
             return
-        unheard = np.stack([*islice(self._sung(notion, seed + 1), REHEARSED)])[:, _PITCH]
-        low, middle, high = np.quantile(unheard, QUANTILES)
+        unheard = np.stack([*islice(self._sung(notion, seed), REHEARSED)])[:, _PITCH]
+        low, middle, high = np.quantile(unheard, QUANTILES[1:-1])
         told = (self.config.emphasis * notion * self.varied + self.usual).view(-1, NOTE)[: len(QUANTILES), _PITCH]
-        lowest, own, highest = told.tolist()
+        lowest, own, highest = told[1:-1].tolist()
         stretch = min(max((highest - lowest) / max(high - low, 1e-3), 1 / _STRETCH), _STRETCH)
         for note in self._sung(notion, seed):
             note[_PITCH] = own + stretch * (note[_PITCH] - middle)

@@ -1,11 +1,11 @@
 """How the closer look of `hear/tiny` is trained: on worlds in which what is seen and what is heard occurred together,
 and on photos and recordings paired by kind.
 
-Who sings learns first, from sounds alone: notes that follow one another, given how a song's notes are on the whole.
-Then what belongs to a point is learned, by the patches of whole pictures. Last the eyes that look closer learn to tell
+What belongs to a point is learned first, by the patches of whole pictures. Then the eyes that look closer learn to tell
 from what was cut out of pictures, by masks and by clicks, how its song is on the whole, how its noise is, and how much
-of its sound is the one and the other. Beside things also the ground between them was clicked, where nothing sings.
-Nobody tells what anything is called.
+of its sound is the one and the other. Beside things also the ground between them was clicked, where nothing sings. Last
+who sings learns notes that follow one another, given what these eyes tell of a song. Nobody tells what anything is
+called.
 
 A song or a noise that was measured once is a noisy teacher. As far as a world says which numbers its sounds were made
 of, what is to be expected of these is learned from sounds alone, and that is what the eyes learn to tell; and beside it
@@ -15,6 +15,7 @@ the numbers themselves. What tells those, and what knew what to expect, is throw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,10 +56,12 @@ if TYPE_CHECKING:
 CLICKED = 0.5  # of the larger photos are shown as they were clicked
 SHARES = (0.5, 0.35, 0.15)  # of what sings, of what else sounds, and of the ground, among the places in worlds
 SORTED, SORTED_PHOTOS = 256, 0.4  # places at a time for who sorts sounds, and the share of photos
+MOST_SORTED = 12_000  # places in worlds, all of which are looked at as wholes as well
 CLOSE_UPS = 0.3  # of the places in worlds are shown to who sorts sounds as if they were whole pictures
 SILENT_PHOTOS = 0.2  # of the photos are of what makes no sound
 NOWHERE = 0.15  # of the places are shown without saying where they are
-BLUR = 0.4  # deviations of a notion, at most, while who sings learns: what eyes tell is not quite true
+BELIEVED = 0.75  # of the songs are learned from what the eyes tell of them, the others from what is true …
+BLUR = 0.4  # … as if it was not quite: deviations of a notion, at most
 MOVED = 0.02  # deviations of a note
 
 
@@ -128,16 +131,25 @@ class Glances:
         clicks: dict[str, torch.Tensor] | None = None,
     ) -> None:
         """`clicks` are those of `clicked_photos` at the larger photos."""
-        self.worlds, self.clicks, self._run, self._size = worlds, clicks, run, model.config.eyes.size
+        self.clicks, self._run, self._size = clicks, run, model.config.eyes.size
         self.teachers = Teachers(worlds.songs.notions, worlds.songs.noisy)
         self.photos = tuple(photos for photos in lessons.photos if len(photos))
         self._groups = [Pairing(lessons.sounds, photos) for photos in self.photos]
         self._recorded = recorded(lessons.sounds) if self._groups else None
-        every = worlds.songs
+        self._in(worlds)
+
+    def _in(self, worlds: Singers) -> None:
+        self.worlds, every = worlds, worlds.songs
         ground, sings = worlds.row == NONE, every.sung[worlds.row.clamp_min(0)]
         self._sorts = [np.flatnonzero(some.numpy()) for some in (sings & ~ground, ~sings & ~ground, ground)]
         shares = np.array([share * (len(sort) > 0) for share, sort in zip(SHARES, self._sorts, strict=True)])
         self._shares = shares / shares.sum()
+
+    def fewer(self, most: int) -> Glances:
+        """The same with so many of the places in worlds, at most."""
+        some = copy(self)
+        some._in(self.worlds.some(most))
+        return some
 
     def choose(self, rng: np.random.Generator, n: int, share: float) -> Chosen:
         """n places, of which that share are photos."""
@@ -230,18 +242,29 @@ def _known(place: Float[torch.Tensor, "n place"], g: torch.Generator) -> Float[t
     return torch.where(torch.rand(len(place), 1, generator=g) < NOWHERE, 0.0, place)
 
 
-def teach_to_sing(model: Singing, every: Songs, out: Path, run: SingRun) -> None:
-    """Let it learn which note comes next; resumes after a kill."""
-    told = (every.notions[every.sung] - model.usual) / model.varied
-    notes_, count = model.standard(every.notes[every.sung]), every.count[every.sung]
+def teach_to_sing(model: Singing, worlds: Singers, out: Path, run: SingRun) -> None:
+    """Let it learn which note comes next; resumes after a kill.
+
+    It is mostly given what the eyes tell of a place, not what is true: so it learns how far to believe them, number by
+    number, and sings what is to be expected where they are vague.
+    """
+    songs, sung = worlds.songs, worlds.songs.sung
+    true = (songs.notions - model.usual) / model.varied
+    notes_ = model.standard(songs.notes)
+    there = torch.nonzero((worlds.row != NONE) & sung[worlds.row.clamp_min(0)])[:, 0]
+    seen = looked_closer(model, worlds.pixels[there], worlds.masks[there], worlds.place[there])
+    with torch.inference_mode():
+        told = model.answer(seen.float())
+    row = worlds.row[there]
     who = nn.ModuleList([model.enter, model.memory, model.say])
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        rows = torch.randint(len(told), (run.songs,), generator=g)
-        notion = told[rows]
-        notion = notion + BLUR * torch.rand(len(rows), 1, generator=g) * torch.randn(notion.shape, generator=g)
+        at = torch.randint(len(there), (run.songs,), generator=g)
+        rows = row[at]
+        blurred = true[rows] + BLUR * torch.rand(len(at), 1, generator=g) * torch.randn(run.songs, NOTION, generator=g)
+        notion = torch.where(torch.rand(len(at), 1, generator=g) < BELIEVED, told[at], blurred)
         song = notes_[rows] + MOVED * torch.randn(notes_[rows].shape, generator=g)
-        return {"nats": model.loss(song, count[rows], notion)}
+        return {"nats": model.loss(song, songs.count[rows], notion)}
 
     fit(who, loss, LoopConfig(run.song_steps, 3e-3, ema=0.995, seed=run.seed), out / "sing")
 
@@ -406,28 +429,28 @@ def _beginner(model: Hearing) -> Singing:
 
 
 def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path], run: SingRun | None = None) -> Path:
-    """Teach a hearing model to sing, or go on teaching the eyes of one that does; what else it had learned stays as it
-    is. Leaves `out`/final; resumes after a kill.
+    """Teach a hearing model to sing, or go on teaching one that does; what else it had learned stays as it is.
+    Leaves `out`/final; resumes after a kill.
 
     `worlds` are folders of `synesthesia world birds` or `scenes`. Raises InputError for folders without them.
     """
     run = run or SingRun()
     torch.manual_seed(run.seed)
     model = Hearing.load(hearing)
-    again = model.singing is not None
+    begins = model.singing is None
     model.singing = singing = model.singing or _beginner(model)
     lessons, seeing = read(shards_, "train"), model.locator.eyes
     known = read_singers(worlds, seeing, out / "worlds.safetensors")
-    if not again:
+    if begins:
         measure(singing, known.songs)
-        teach_to_sing(singing, known.songs, out, run)
-        teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
+    teach_to_outline(singing, read_places(worlds, seeing, out / "places.safetensors"), out, run)
     known = clicked(known, worlds, singing, seeing, out / "clicks.safetensors")
     larger = next(photos for photos in lessons.photos if photos.pixels.shape[1] == SIDES[0])
     clicks = clicked_photos(larger, singing, seeing, out / "photos.safetensors") if len(larger) else None
     glances = Glances(known, lessons, singing, run, clicks)
     glances.teachers = teach_to_expect(singing, known, out, run)
     teach_to_look(singing, glances, out, run)
-    teach_to_sort(singing, glances, seeing, out, run)
+    teach_to_sing(singing, known, out, run)
+    teach_to_sort(singing, glances.fewer(MOST_SORTED), seeing, out, run)
     model.config = replace(model.config, singing=singing.config)
     return model.eval().save(out / "final")

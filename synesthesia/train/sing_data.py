@@ -39,7 +39,7 @@ AT_ONCE = 64  # places that are looked at
 SIDE = 176  # pixels of what is kept of a place
 AROUND = 1.5  # as `singing.MARGIN`, for views that lie a little beside
 MOST = 28  # notes of a song
-CLEAR = 0.5  # of a sound's power that are notes, for it to be a song
+CLEAR = 0.75  # of a sound's power that are notes, for it to be a song: the bubbles of a river are none
 SECONDS = 4.0  # of a recording that are listened to
 NOISY = 0.7  # of a sound's power that are no tones, for its texture to be told
 USUAL_DB = -24.0  # RMS of a kind of a world, re full scale, as a recordist might have it …
@@ -50,6 +50,8 @@ BESIDE = 0.12  # of a photo's side: how far from the middle it is clicked
 LEAST_MARGIN = 1.1
 MOST_PLACES = 3000  # pictures of a world in which outlines are learned
 WHOLE = 0.15  # of the places are shown without saying what of them is meant
+COARSE = 0.3  # of the places are shown as if they had been taken from far away, or by a poor camera …
+LEAST_PIXELS = 36  # … with that many pixels to a side, at least
 COLOURS = 0.35  # of `jitter`, at most: the colours of a bird say how it sings
 
 
@@ -96,14 +98,14 @@ def songs(sounds: Sequence[Sound]) -> Songs:
         row[: len(one.notes)] = torch.from_numpy(one.notes[:MOST])
     count = torch.tensor([min(len(one.notes), MOST) for one in heard])
     clear = torch.tensor([one.clear for one in heard], dtype=torch.float32)
-    texture, noise = torch.zeros(len(heard), textures.WIDTH), torch.zeros(len(heard))
+    found = Songs(kept, count, clear, torch.zeros(len(heard), textures.WIDTH), torch.zeros(len(heard)))
     for k, sound in enumerate(sounds):
+        if found.sung[k]:
+            continue  # a whistle that is too quick for the partials of `bands` is no noise
         latents = voice.encode(sound).values
         if len(latents) >= textures.LEAST:
             woven = textures.listen(latents)
-            texture[k], noise[k] = torch.from_numpy(woven.texture), woven.noise
-    found = Songs(kept, count, clear, texture, noise)
-    noise[found.sung] = 0.0  # a whistle that is too quick for the partials of `bands` is no noise
+            found.texture[k], found.noise[k] = torch.from_numpy(woven.texture), woven.noise
     return found
 
 
@@ -130,11 +132,18 @@ class Singers:
         """Some of the places; see `viewed`."""
         return viewed(self.pixels[at], self.masks[at], g, size)
 
+    def some(self, most: int) -> Singers:
+        """So many of the places at most, chosen blindly; of the songs all."""
+        at = torch.randperm(len(self.row), generator=torch.Generator().manual_seed(7))[:most].sort().values
+        own = {name: getattr(self, name)[at] for name in ("pixels", "masks", "place", "around", "row")}
+        return replace(self, **own)
+
 
 def viewed(
     pixels: UInt8[torch.Tensor, "n side side 3"], masks: UInt8[torch.Tensor, "n cut cut"], g: torch.Generator, size: int
 ) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
-    """Places as they might have been cut out: larger or beside, half mirrored, in nearly their colours."""
+    """Places as they might have been cut out: larger or beside, half mirrored, in nearly their colours, some of them
+    with few pixels."""
     n = len(pixels)
     x = pixels.permute(0, 3, 1, 2).float() / 255
     share = masks[:, None].float() / 255
@@ -148,6 +157,11 @@ def viewed(
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
     share = F.grid_sample(share, coarse, align_corners=False)
     x = torch.lerp(x, jitter(x.clone(), g), COLOURS * torch.rand(n, 1, 1, 1, generator=g))
+    far = torch.rand(n, generator=g) < COARSE
+    if far.any():
+        few = int(torch.randint(LEAST_PIXELS, size, (), generator=g))
+        fewer = F.interpolate(x[far], (few, few), mode="bilinear", antialias=True, align_corners=False)
+        x[far] = F.interpolate(fewer, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
     # Attention marks a place less sharply than its mask.
     share = torch.lerp(share, F.avg_pool2d(share, 9, 1, 4), torch.rand(n, 1, 1, 1, generator=g))
     return x, torch.where(torch.rand(n, 1, 1, generator=g) < WHOLE, 1.0, share[:, 0])
@@ -169,7 +183,7 @@ def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Sin
                 scale = float(str(example.truth.get("scale", 1.0)))  # by which all its sounds were divided
                 for source, mask, sound in _sources(example):
                     region = Region(mask.astype(np.float32) / 255)
-                    cuts.append(closer(example.image, region, SIDE, AROUND))
+                    cuts.append(_bytes(closer(example.image, region, SIDE, AROUND)))
                     around.append(pooled(dense, region))
                     heard.append(songs([sound]))
                     heard[-1].texture[:, textures.LEVEL] += 2 * math.log10(scale)
@@ -206,12 +220,16 @@ def _patches(eyes: PatchEncoder, image: Image) -> Float[torch.Tensor, "rows colu
     return torch.from_numpy(eyes.see([image])[0].dense.values)
 
 
+def _bytes(cut: Cut) -> Cut:
+    """What was cut out, as it is kept: a quarter as large."""
+    return Cut(
+        (cut.pixels * 255).round().byte().permute(1, 2, 0).contiguous(), (cut.share * 255).round().byte(), cut.place
+    )
+
+
 def _small(cuts: Sequence[Cut], around: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-    pixels, shares, place = (torch.stack(parts) for parts in zip(*cuts, strict=True))
-    shown = (pixels * 255).round().byte().permute(0, 2, 3, 1).contiguous()
-    return {"pixels": shown, "masks": (shares * 255).round().byte(), "place": place} | {
-        "around": torch.stack(list(around)).half()
-    }
+    parts = (torch.stack(part) for part in zip(*cuts, strict=True))
+    return dict(zip(("pixels", "masks", "place"), parts, strict=True)) | {"around": torch.stack(list(around)).half()}
 
 
 def _keep(told: dict[str, torch.Tensor], path: Path) -> None:
@@ -232,7 +250,7 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
             spot = divmod(int(rng.choice(len(at), p=at / at.sum())), likely.shape[1])
             where = Point((spot[1] + x) / likely.shape[1], (spot[0] + y) / likely.shape[0])
             thing = model.around(dense, where)
-            cuts.append(closer(image, thing, SIDE, AROUND))
+            cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
             around.append(pooled(dense, thing))
             row.append(of)
 
@@ -267,7 +285,7 @@ def clicked_photos(photos: Photos, model: Singing, eyes: PatchEncoder, path: Pat
             for _ in range(CLICKS):
                 x, y = (0.5 + BESIDE * rng.standard_normal(2)).clip(0.05, 0.95)
                 thing = model.around(dense, Point(float(x), float(y)))
-                cuts.append(closer(image, thing, SIDE, AROUND))
+                cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
                 around.append(pooled(dense, thing))
         _keep(_small(cuts, around), path)
     return load_file(path)
