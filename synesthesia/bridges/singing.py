@@ -40,7 +40,7 @@ QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)  # the last of a note's beginning is the p
 NOTION = (len(QUANTILES) + 2) * NOTE
 FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
-MARGINS = (1.1, 1.4)  # with which one place is looked at twice: what is told of both is nearer to the truth
+MARGINS = (1.05, 1.15, 1.3, 1.45)  # with which one place is looked at: what is told of all is nearer to the truth
 PLACE = 5  # numbers of where it is
 REHEARSED = 32  # notes that are sung unheard
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
@@ -66,7 +66,7 @@ class SingingConfig:
     memory: int = 256
     mixture: int = 6
     dropout: float = 0.2
-    calm: float = 0.25
+    calm: float = 0.15
     emphasis: float = 1.3
     contrast: float = 2.2
     clear: float = 0.6
