@@ -172,7 +172,7 @@ def test_pitches_lie_where_the_notion_has_them() -> None:
     model = Singing(SMALL).eval()
     model.usual.copy_(torch.randn(NOTION) * 0.1)
     pitch = notes.NAMES.index("pitch")
-    for width in (0.3, 1.5):
+    for width in (0.6, 1.5):
         asked = torch.zeros(7, NOTE)
         asked[:5, pitch] = torch.tensor([10.3, 10.5, 11.0, 11.5, 11.7])
         model.spread[pitch], model.middle[pitch] = width, 9.0
