@@ -453,7 +453,9 @@ def test_clicks_lead_to_places_and_to_the_ground(hearing: Hearing, world: Path, 
     assert torch.equal(again.pixels, both.pixels)
 
 
-def test_views_and_songs_of_a_world(hearing: Hearing, world: Path, tmp_path: Path) -> None:
+def test_views_and_songs_of_a_world(
+    hearing: Hearing, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
     again = sing_data.read_singers([tmp_path / "not there"], hearing.locator.eyes, tmp_path / "kept.safetensors")
     assert torch.equal(singers.pixels, again.pixels)
@@ -470,6 +472,12 @@ def test_views_and_songs_of_a_world(hearing: Hearing, world: Path, tmp_path: Pat
     assert float(x.min()) >= 0
     assert float(x.max()) <= 1
     assert float(masks.amax((1, 2)).min()) > 0.1
+    monkeypatch.setattr(sing_data, "COARSE", 0.0)
+    sharp, _ = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    monkeypatch.setattr(sing_data, "COARSE", 1.0)
+    coarse, _ = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    assert float(coarse.diff(dim=-1).abs().mean()) < 0.9 * float(sharp.diff(dim=-1).abs().mean())
+    assert float((coarse.mean((2, 3)) - sharp.mean((2, 3))).abs().max()) < 0.02  # of the same colour all in all
     with pytest.raises(InputError, match="no shards"):
         sing_data.read_singers([tmp_path], hearing.locator.eyes, tmp_path / "nothing.safetensors")
 

@@ -9,9 +9,8 @@ tell how the notes of its song are on the whole, which is its *notion*, a vector
 the whole, its *texture*. How much of the sound is notes at all (`clear`) and how much `noise` is told from that and
 from what the eyes say that see the whole picture. What is neither is left to the mapper.
 
-Who sings learns from sounds alone: given the notion of a song it says which note comes next, as a mixture of Gaussians
-(Bishop 1994; Graves 2013, arXiv 1308.0850) over a recurrent memory. So eyes and singer need not learn together, and a
-song that nobody has a picture of can teach as well.
+Given the notion of a song, who sings says which note comes next, as a mixture of Gaussians (Bishop 1994; Graves 2013,
+arXiv 1308.0850) over a recurrent memory. It learns when the eyes have learned, mostly from what these tell of a song.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 NOTE = len(notes.NAMES)
-QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)  # the last of a note's beginning is the pause between phrases
+QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)  # the longest time from note to note is the pause between phrases
 # Of each number of a note its quantiles, its mean, and how much it changes from note to note.
 NOTION = (len(QUANTILES) + 2) * NOTE
 FEWEST = 3  # notes that make a song

@@ -50,8 +50,9 @@ BESIDE = 0.12  # of a photo's side: how far from the middle it is clicked
 LEAST_MARGIN = 1.1
 MOST_PLACES = 3000  # pictures of a world in which outlines are learned
 WHOLE = 0.15  # of the places are shown without saying what of them is meant
-COARSE = 0.3  # of the places are shown as if they had been taken from far away, or by a poor camera …
-LEAST_PIXELS = 36  # … with that many pixels to a side, at least
+COARSE = (
+    0.3  # of the places are shown with fewer pixels, a quarter to a side at least, as from afar or by a poor camera
+)
 COLOURS = 0.35  # of `jitter`, at most: the colours of a bird say how it sings
 
 
@@ -159,7 +160,7 @@ def viewed(
     x = torch.lerp(x, jitter(x.clone(), g), COLOURS * torch.rand(n, 1, 1, 1, generator=g))
     far = torch.rand(n, generator=g) < COARSE
     if far.any():
-        few = int(torch.randint(LEAST_PIXELS, size, (), generator=g))
+        few = int(torch.randint(size // 4, size, (), generator=g))
         fewer = F.interpolate(x[far], (few, few), mode="bilinear", antialias=True, align_corners=False)
         x[far] = F.interpolate(fewer, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
     # Attention marks a place less sharply than its mask.
