@@ -18,7 +18,17 @@ from synesthesia import cli, shards
 from synesthesia.bridges.grounding import GroundingConfig, Locator, LocatorConfig
 from synesthesia.bridges.hearing import Hearing, HearingConfig, Woven
 from synesthesia.bridges.mapper import MapperConfig
-from synesthesia.bridges.singing import NOTE, NOTION, REHEARSED, Outline, Singing, SingingConfig, closer, notion_of
+from synesthesia.bridges.singing import (
+    NOTE,
+    NOTION,
+    REHEARSED,
+    Outline,
+    Singing,
+    SingingConfig,
+    closer,
+    notion_of,
+    redrawn,
+)
 from synesthesia.codecs import notes, textures
 from synesthesia.codecs.bands import Bands
 from synesthesia.encoders.vision import EyesConfig
@@ -208,6 +218,30 @@ def test_an_outline_is_what_is_like_the_point(tmp_path: Path) -> None:
         dense, point, mask = halves(torch.Generator().manual_seed(99), 64)
         right = ((model(dense, point) > 0) == (mask > 0.5)).float().mean()
     assert float(right) > 0.9
+
+
+def test_an_outline_is_drawn_along_colours() -> None:
+    """A red ball on a green ground, of which patches tell little more than where it is."""
+    y, x = np.mgrid[0:168, 0:224]
+    ball = (x - 100) ** 2 + (y - 70) ** 2 < 38**2
+    rng = np.random.default_rng(0)
+    colours = np.where(ball[..., None], [0.8, 0.2, 0.1], [0.2, 0.6, 0.2]) + rng.normal(0, 0.03, (168, 224, 3))
+    image = Image((colours.clip(0, 1) * 255).astype(np.uint8))
+    rows, columns = np.mgrid[0:14, 0:14] / 13
+    rough = Region(np.exp(-(((columns - 100 / 224) / 0.22) ** 2) - ((rows - 70 / 168) / 0.3) ** 2).astype(np.float32))
+
+    def overlap(region: Region) -> float:
+        mask, true = region.on(84, 112), ball[::2, ::2]
+        return float(2 * np.minimum(mask, true).sum() / (mask.sum() + true.sum()))
+
+    drawn = redrawn(image, rough)
+    assert overlap(rough) < 0.75
+    assert overlap(drawn) > 0.93
+    # Where colours tell nothing the outline is that of before, only clearer; one that vanishes is left alone.
+    plain = redrawn(Image(np.full((64, 64, 3), 90, np.uint8)), rough)
+    assert np.corrcoef(plain.on(14, 14).ravel(), (np.asarray(rough.mask) > 0.5).ravel())[0, 1] > 0.8
+    faint = Region(0.01 * np.asarray(rough.mask))
+    assert redrawn(image, faint) is faint
 
 
 def test_a_configuration_comes_back_and_nonsense_is_refused() -> None:

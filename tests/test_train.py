@@ -144,6 +144,16 @@ def test_blocks_of_file_numbers_are_held_out_together() -> None:
     assert held == [*range(20), *range(100, 120), *range(200, 220), *range(300, 320)]
 
 
+def test_what_a_shape_was_drawn_with_is_told_within_its_sort() -> None:
+    truths = [{"params": {"height": h, "wall": 0.1}} for h in (1.0, 3.0)] + [{"params": {"r0": 2.0}}]
+    told = knock_data.proportions(truths, np.array([0, 0, 1]))
+    np.testing.assert_allclose(told[:2, :2], [[-1, 0], [1, 0]], atol=2e-3)
+    assert np.isnan(told[:2, 2:]).all()
+    assert told[2, 0] == 0
+    mixed = knock_data.proportions([{"params": {"a": 1.0}}, {"params": {"b": 1.0}}], np.array([0, 0]))
+    assert np.isnan(mixed).all()
+
+
 def test_dense_losses_vanish_for_the_truth_and_not_for_another() -> None:
     truth = torch.zeros(1, 5, 8, 8)
     truth[:, 2], truth[:, 3], truth[:, 4] = 1.0, 1.0, 0.2

@@ -335,6 +335,7 @@ class Thinker(nn.Module):
             "log_gain": gains[:, :1] + gains[:, 1:],
             "matter_token": t["matter"],
             "body_token": t["body"],
+            "modes_token": t["modes"],
             "belongs": belongs,
         }
 

@@ -42,6 +42,7 @@ MARGIN = 1.25  # side of what is cut out, in units of what is asked about
 MARGINS = (1.05, 1.15, 1.3, 1.45)  # with which one place is looked at: what is told of all is nearer to the truth
 PLACE = 5  # numbers of where it is
 REHEARSED = 32  # notes that are sung unheard
+DRAWN = 112  # rows and columns in which an outline is drawn along colours
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
 _FIRST = 0.05, 0.3  # seconds, in which a song begins
 _PITCH = notes.NAMES.index("pitch")
@@ -158,6 +159,59 @@ def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> C
     return Cut(pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1), place)
 
 
+def redrawn(image: Image, rough: Region) -> Region:
+    """A rough outline drawn anew along the colours of the picture, [DRAWN, DRAWN].
+
+    What is coloured like the inside and unlike what is near outside belongs to it, told twice from histograms (as in
+    GrabCut: Rother, Kolmogorov & Blake, SIGGRAPH 2004); a guided filter (He, Sun & Tang, TPAMI 35, 2013) then puts
+    its borders where the picture's are. An outline of which nothing is left stays as it was.
+    """
+    from PIL import Image as Pil
+
+    small = Pil.fromarray(np.asarray(image.pixels)).resize((DRAWN, DRAWN), Pil.Resampling.BOX)
+    colours = np.asarray(small, np.float64) / 255
+    share = Pil.fromarray(np.asarray(rough.mask, np.float32)).resize((DRAWN, DRAWN), Pil.Resampling.BILINEAR)
+    inside = np.asarray(share, np.float64)
+    for _ in range(2):
+        inside = _coloured(colours, inside)
+    sharp = np.clip(3 * (_guided(colours, inside) - 0.5) + 0.5, 0, 1)
+    return Region(sharp.astype(np.float32)) if (sharp > 0.5).any() else rough
+
+
+def _coloured(colours: np.ndarray, inside: np.ndarray, bins: int = 8) -> np.ndarray:
+    """`inside` (h, w), in [0, 1], after half the evidence that the colours (h, w, 3) of what is in and out give."""
+    from scipy.ndimage import gaussian_filter
+
+    cell = np.ravel_multi_index(tuple(np.clip(colours * bins, 0, bins - 1).astype(int).transpose(2, 0, 1)), (bins,) * 3)
+    near = gaussian_filter(inside, DRAWN / 11)
+    outside = np.square(1 - inside) * (near > 0.08 * near.max())
+
+    def likely(weight: np.ndarray) -> np.ndarray:
+        count = np.bincount(cell.ravel(), weight.ravel(), bins**3).reshape((bins,) * 3)
+        count = gaussian_filter(count, 0.7)
+        return np.log(count / max(count.sum(), 1e-9) + 1e-5).ravel()[cell]
+
+    held = np.clip(inside, 1e-3, 1 - 1e-3)
+    odds = np.log(held / (1 - held)) + 0.5 * (likely(np.square(inside)) - likely(outside))
+    return 1 / (1 + np.exp(-odds))
+
+
+def _guided(colours: np.ndarray, inside: np.ndarray, reach: int = 3, smooth: float = 1e-3) -> np.ndarray:
+    """`inside` as, around every place, the linear function of the colours that is nearest to it."""
+    from scipy.ndimage import uniform_filter
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        side = 2 * reach + 1
+        return np.asarray(uniform_filter(x, (side, side) + (1,) * (x.ndim - 2), mode="nearest"))
+
+    colour, share = mean(colours), mean(inside)
+    together = mean(colours * inside[..., None]) - colour * share[..., None]
+    spread = mean(colours[..., :, None] * colours[..., None, :]) - colour[..., :, None] * colour[..., None, :]
+    slope = np.linalg.solve(spread + smooth * np.eye(3), together[..., None])[..., 0]
+    level = share - (slope * colour).sum(-1)
+    return (mean(slope) * colours).sum(-1) + mean(level)
+
+
 def pooled(dense: Float[torch.Tensor, "rows columns patches"], region: Region) -> Float[torch.Tensor, " twice_patches"]:
     """What the patches of a whole picture say of a part of it and of all of it: their means."""
     share = torch.from_numpy(region.on(*dense.shape[:2])).to(dense)[..., None]
@@ -232,12 +286,12 @@ class Singing(nn.Module):
 
     # --- looking ---
 
-    def around(self, dense: Float[torch.Tensor, "rows columns patches"], point: Point) -> Region:
-        """What belongs to a point, as far as the patches of the whole picture tell."""
+    def around(self, dense: Float[torch.Tensor, "rows columns patches"], point: Point, image: Image) -> Region:
+        """What belongs to a point, as far as the patches of the whole picture tell, drawn along its colours."""
         said = self.outline(dense[None], dense.new_tensor([[point.x, point.y]]))[0].sigmoid().cpu().numpy()
         row, column = (min(int(v * n), n - 1) for v, n in zip((point.y, point.x), said.shape, strict=True))
         said[row, column] = said.max()  # the point itself does
-        return Region(np.clip(said, 0.0, 1.0))
+        return redrawn(image, Region(np.clip(said, 0.0, 1.0)))
 
     def look(self, cuts: Sequence[Cut], around: Float[torch.Tensor, " twice_patches"]) -> Told:
         """What is told of one place that was cut out once or more often (`closer`), with what the patches of its

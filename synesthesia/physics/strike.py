@@ -231,7 +231,7 @@ def _radiation_loss(shape: Shape, normal: np.ndarray, frequency: np.ndarray, siz
     near = (1j * k * size / 2) / (1 + 1j * k * size / 2)
     power = np.zeros(len(k))
     for direction, share in zip(_AROUND, _SHARE, strict=True):
-        phase = np.exp(1j * np.outer(k, points @ direction)).astype(np.complex64) * source
+        phase = np.exp((1j * np.outer(k, points @ direction)).astype(np.complex64)) * source
         field = phase.sum(1) + near * (phase * (normals @ direction).astype(np.float32)).sum(1)
         power += share * np.abs(field) ** 2
     # p = rho w v field / (4 pi r), W = 4 pi r^2 <|p|^2> / (2 rho c), energy = v^2 / 2, eta = W / (w energy).

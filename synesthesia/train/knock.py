@@ -19,13 +19,13 @@ from torch.nn import functional as F
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
 from ..encoders.vision import EyesConfig
 from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
-from .distil import Distiller, Teacher, distil, jitter, lessons
-from .knock_data import Photos, World, batch, paired, read_photos, read_world
+from .distil import Distiller, Teacher, crops, distil, jitter, lessons
+from .knock_data import PROPORTIONS, Photos, World, batch, paired, read_photos, read_world
 from .loop import LoopConfig, fit
 
 
 class Helpers(nn.Module):
-    """Read-outs that only training has: what each place of the maps shows, and which sort of shape a body is.
+    """Read-outs that only training has: what each place of the maps shows, which sort of shape a body is, how drawn.
 
     A picture tells thousands of truths (the normal, the depth, the material of every pixel); two clicks ask for two.
     """
@@ -38,6 +38,7 @@ class Helpers(nn.Module):
         self.matter = nn.Conv2d(w[2], KINDS, 1)
         self.matter32 = nn.Conv2d(w[3], KINDS, 1)
         self.family = nn.Linear(config.width, families)
+        self.drawn = nn.Linear(config.width, families * PROPORTIONS)
 
     def dense_loss(
         self, maps: Sequence[torch.Tensor], truth: torch.Tensor, kind: torch.Tensor
@@ -110,6 +111,12 @@ def world_loss(
     loss["matter"] = 0.4 * mixture_loss(o, matter).mean()
     loss["kind"] = -0.4 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
     loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
+    drawn = t(world.drawn)
+    guess = helpers.drawn(out["modes_token"][on]).unflatten(-1, (-1, PROPORTIONS))
+    guess = guess[torch.arange(len(drawn)), t(world.family)]
+    told_of = ~drawn.isnan()
+    off_drawn = F.smooth_l1_loss(guess, drawn.nan_to_num(0.0), reduction="none", beta=0.3)
+    loss["drawn"] = 0.3 * (off_drawn * told_of).sum() / told_of.sum().clamp_min(1)
     unknown = torch.from_numpy(~know_size[on.numpy()]).float()
     whole = torch.from_numpy(b["whole"][b["owner"]][on.numpy()]).float()  # pasted before another picture: no support
     std = o["log_size_std"].exp()
@@ -313,7 +320,7 @@ def adapt(
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([run.seed, 11, step])
         # Coarse first, fine later: half the places to look at for as long as there is most to learn.
-        size = run.small if photos is None and step < 0.6 * steps else run.size
+        size = run.small if photos is None and step < 0.4 * steps else run.size
         b = batch(world, rng, run.pictures, run.clicks, size)
         looked = [jitter(b["x"], g)]
         if teaching is not None:
@@ -372,28 +379,33 @@ def train(
     photos: Path | None = None,
     teacher: Path | None = None,
     run: KnockRun | None = None,
+    start: str | None = None,
 ) -> Path:
     """Train `knock` and leave checkpoints in `out`: `final`, and `simulation` and `unlabelled` (without a codebook).
 
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
-    looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
-    resumes.
+    looked at without their labels (with the teacher's help), then paired with sounds of their material. `start`: a
+    knock model to go on from, instead of new eyes and a new thinker. Every stage resumes.
     """
     run = run or tiny()
     torch.manual_seed(run.seed)
     out.mkdir(parents=True, exist_ok=True)
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
-    model = Knock(KnockConfig(EyesConfig(run.size)))
+    model = Knock(KnockConfig(EyesConfig(run.size))) if start is None else Knock.load(start)
     helpers = Helpers(model.config, int(seen.family.max()) + 1)
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
     teaching = None
     if teacher is not None:
         master = Teacher(teacher)
-        loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
-        student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
-        model.eyes = student.eyes
+        if start is None:
+            loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
+            student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
+            model.eyes = student.eyes
+        else:
+            sample = master(crops(seen.pictures, np.random.default_rng(run.seed), 256, run.size))
+            student = Distiller(model.eyes, sample)
         teaching = Teaching(master, student, seen.pictures, run.lessons)
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,14 @@ class World:
     log_gain: np.ndarray  # (n, P, LINES)
     shape_key: np.ndarray  # (n,) str
     family: np.ndarray  # (n,) int: which shapes are of one sort (a number, not a name)
+    drawn: np.ndarray  # (n, PROPORTIONS) what the shape was drawn with, standardised within its sort; NaN beyond
     truth: tuple[dict[str, Any], ...]
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+
+PROPORTIONS = 7  # the most numbers that a sort of shape is drawn with
 
 
 def matter_vector(truth: dict[str, Any]) -> np.ndarray:
@@ -81,7 +85,21 @@ def gather(items: Iterable[Example]) -> World:
         ))  # fmt: skip
     columns = list(zip(*rows, strict=True))
     family = np.unique(np.array(columns[-2]), return_inverse=True)[1]
-    return World(*[np.stack(c) for c in columns[:-3]], np.array(columns[-3]), family, columns[-1])  # type: ignore[arg-type]
+    drawn = proportions(columns[-1], family)
+    return World(*[np.stack(c) for c in columns[:-3]], np.array(columns[-3]), family, drawn, columns[-1])  # type: ignore[arg-type]
+
+
+def proportions(truths: Sequence[dict[str, Any]], family: np.ndarray) -> np.ndarray:
+    """The numbers that each shape was drawn with, standardised within its sort (n, PROPORTIONS); NaN where none is."""
+    out = np.full((len(truths), PROPORTIONS), np.nan, np.float32)
+    for sort in np.unique(family):
+        rows = np.flatnonzero(family == sort)
+        names = sorted(truths[rows[0]]["params"])[:PROPORTIONS]
+        if not all(set(names) <= set(truths[i]["params"]) for i in rows):
+            continue  # invented shapes are drawn with other numbers each time
+        values = np.array([[truths[i]["params"][name] for name in names] for i in rows]).reshape(len(rows), len(names))
+        out[rows, : len(names)] = (values - values.mean(0)) / (values.std(0) + 1e-3)
+    return out
 
 
 def read_world(path: Path) -> World:

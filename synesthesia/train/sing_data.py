@@ -250,7 +250,7 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
             at, x, y = likely.ravel().astype(float), *rng.random(2)
             spot = divmod(int(rng.choice(len(at), p=at / at.sum())), likely.shape[1])
             where = Point((spot[1] + x) / likely.shape[1], (spot[0] + y) / likely.shape[0])
-            thing = model.around(dense, where)
+            thing = model.around(dense, where, image)
             cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
             around.append(pooled(dense, thing))
             row.append(of)
@@ -285,7 +285,7 @@ def clicked_photos(photos: Photos, model: Singing, eyes: PatchEncoder, path: Pat
             dense = _patches(eyes, image)
             for _ in range(CLICKS):
                 x, y = (0.5 + BESIDE * rng.standard_normal(2)).clip(0.05, 0.95)
-                thing = model.around(dense, Point(float(x), float(y)))
+                thing = model.around(dense, Point(float(x), float(y)), image)
                 cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
                 around.append(pooled(dense, thing))
         _keep(_small(cuts, around), path)

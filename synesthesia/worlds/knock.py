@@ -28,12 +28,12 @@ from .render import GROUND, OBJECT, OTHER, Body, Camera, Maps
 if TYPE_CHECKING:
     from ..physics.strike import Body as Struck
 
-VERSION = 4
+VERSION = 5
 SPLITS = ("train", "val", "objects", "families", "combinations", "invented")
 # Never seen in training or validation: whole families, and pairs of material group and coating.
 HELD_FAMILIES = ("bell", "pan")
 HELD_COMBOS = (("metal", "fur"), ("mineral", "felt"), ("wood", "fur"), ("plastic", "felt"))
-VIEWS, VARIANTS = 1, 3
+VIEWS, VARIANTS = 1, 2
 PER_SHARD = 60
 POINTS = 6
 # How often the ground shows known lengths, and how often a held thing is held by a hand (whose size is known too):
@@ -617,7 +617,7 @@ def look_at(world: World, index: int) -> tuple[Thing, View]:
         strikes = _strikes(rng, maps)
         if strikes is not None:
             break
-    light = stage.picture(camera, world.width, world.spp, int(rng.integers(2**30)), maps, thing.look.bounces)
+    light = stage.picture(camera, world.width, world.spp, int(rng.integers(2**30)), thing.look.bounces)
     pixels = render.tonemap(light, float(rng.uniform(0.35, 0.8)))
     centre = camera.to_scene((vertices.max(0) + vertices.min(0)) / 2)
     seen = maps.mask == OBJECT

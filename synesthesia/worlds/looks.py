@@ -198,14 +198,14 @@ def _metal(rng: Rng, name: str, size: float) -> Look:
     tint = jitter(rng, _METALS.get(name, (0.6, 0.6, 0.6)), 0.10)
     finish = rng.choice(
         ["polished", "satin", "brushed", "hammered", "crumpled", "scratched", "dull"],
-        p=[0.30, 0.19, 0.18, 0.10, 0.12, 0.11, 0.0],
+        p=[0.40, 0.16, 0.16, 0.09, 0.10, 0.09, 0.0],
     )
     if name == "iron":
         finish = "dull"
     smudge = np.clip(1 + 0.03 * noise(rng, 1.6) + 0.015 * noise(rng, 0.6), 0.5, 1.15)
     alpha = {
         "polished": rng.uniform(0.02, 0.07),
-        "satin": rng.uniform(0.10, 0.20),
+        "satin": rng.uniform(0.08, 0.16),
         "hammered": rng.uniform(0.05, 0.18),
         "crumpled": rng.uniform(0.03, 0.16),
         "scratched": rng.uniform(0.06, 0.2),
@@ -292,7 +292,7 @@ def _clear(rng: Rng, tint: np.ndarray, ior: float, hollow: bool, haze: float) ->
             "type": "twosided",
             "bsdf": {"type": "diffuse", "reflectance": rgb(np.clip(0.3 + 0.6 * tint, 0, 0.9))},
         }
-        weight = np.clip(haze * (1 + 0.5 * noise(rng, 1.5)), 0, 0.9)
+        weight = np.clip(haze * (1 + 0.15 * noise(rng, 1.5)), 0, 0.9)
         inner = {"type": "blendbsdf", "weight": texture(weight), "bsdf_0": inner, "bsdf_1": frost}
     return inner, True
 
@@ -476,9 +476,9 @@ def _plastic(rng: Rng, name: str, size: float, hollow: bool) -> Look:
             bsdf = _bumped(rng, bsdf, ridged(rng, 1.6, 3), 0.01, size)
         return Look(bsdf, 8, is_clear, _label(rng, glossy=True) if rng.random() < 0.6 else None)
     kind = rng.random()
-    if kind < 0.78:
+    if kind < 0.84:
         base = colour(rng, (0.75, 1.0), (0.5, 1.0))
-    elif kind < 0.94:
+    elif kind < 0.95:
         base = jitter(rng, pick(rng, [(0.85, 0.85, 0.84), (0.78, 0.78, 0.75), (0.7, 0.72, 0.72)]), 0.06)
     else:
         base = jitter(rng, pick(rng, [(0.02, 0.02, 0.02), (0.08, 0.08, 0.09), (0.3, 0.3, 0.31)]), 0.2)
@@ -603,7 +603,7 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
                 ),
             }
         )
-    if rng.random() < 0.8:
+    if rng.random() < 0.88:
         base = jitter(
             rng, pick(rng, [(0.015, 0.015, 0.016), (0.03, 0.03, 0.032), (0.06, 0.055, 0.05), (0.12, 0.12, 0.12)]), 0.25
         )
@@ -620,7 +620,7 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
             ),
             0.2,
         )
-    dust = np.clip(0.10 * noise(rng, 1.3) + 0.05 * noise(rng, 0.3), 0, 0.5) * rng.uniform(0, 1.5)
+    dust = np.clip(0.10 * noise(rng, 1.3) + 0.05 * noise(rng, 0.3), 0, 0.5) * rng.uniform(0, 0.8)
     tex = np.clip(mix(dust, np.broadcast_to(base, (SIDE, SIDE, 3)), np.array([0.4, 0.38, 0.35])), 0.004, 0.9)
     inner: Bsdf = {
         "type": "roughplastic",
@@ -628,7 +628,7 @@ def _rubber(rng: Rng, name: str, size: float) -> Look:
         "alpha": float(rng.uniform(0.35, 0.6)),
         "int_ior": 1.3,
     }
-    if rng.random() < 0.6:  # treads, ribs, studs
+    if rng.random() < 0.7:  # treads, ribs, studs
         y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE * 2 * np.pi
         n, m = rng.integers(6, 22), rng.integers(0, 22)
         height = np.clip(3 * np.sin(y * n) * (np.sin(x * m) if m > 4 else 1), -1, 1)
@@ -931,14 +931,14 @@ def _environment(rng: Rng, photos: Sequence[Path]) -> np.ndarray:
         out = picture[rows][:, cols] * (1 + 6 * np.clip(picture[rows][:, cols].mean(-1, keepdims=True) - 0.6, 0, 1))
         out = out + 0.15
     else:
-        # Bright surroundings: what a mirror shows must be seen, and not be black.
-        top, low = np.exp(rng.uniform(np.log(0.5), np.log(1.8))), rng.uniform(0.3, 0.9)
+        # What a mirror shows makes metal metal: surroundings that differ from side to side, none of them black.
+        top, low = np.exp(rng.uniform(np.log(0.5), np.log(1.8))), rng.uniform(0.15, 0.7)
         wall = colour(rng, (0, 0.35), (0.6, 1.0))
         out = mix(0.5 + 0.5 * up, wall * low, np.ones(3) * top)
-        if rng.random() < 0.5:  # a room: walls that differ, a dark floor
-            sector = (u * int(rng.integers(3, 6)) // w).astype(int)
-            shade = np.exp(rng.normal(0, 0.5, 6))
-            out = out * np.where(np.abs(up) < 0.6, shade[sector], 1.0)[..., None]
+        if rng.random() < 0.8:  # a room: walls that differ, a floor
+            sector = (u * int(rng.integers(3, 7)) // w).astype(int)
+            shade = np.exp(rng.normal(0, 0.7, 7))
+            out = out * np.where(np.abs(up) < rng.uniform(0.4, 0.8), shade[sector], 1.0)[..., None]
         for _ in range(int(rng.integers(1, 5))):  # soft boxes, windows, lamps
             cu, cv = rng.uniform(0, w), h * np.arccos(rng.uniform(0.05, 0.98)) / np.pi
             hu, hv = np.exp(rng.uniform(np.log(1.2), np.log(16))), np.exp(rng.uniform(np.log(1.2), np.log(9)))

@@ -7,6 +7,7 @@ Mitsuba 3 in its `scalar_rgb` variant does the light transport (Jakob et al., Mi
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 BACKGROUND, OBJECT, GROUND, OTHER = 0, 1, 2, 3
 
 Bsdf = dict[str, Any]
-PASSES = 4
+GUIDES = 2  # rays a pixel that tell the denoiser colours and normals
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,75 +199,52 @@ class Stage:
         return Maps(-point[..., 2].astype(np.float32), normal.astype(np.float32), mask, point.astype(np.float32))
 
     def picture(
-        self, camera: Camera, width: int, spp: int, seed: int, maps: Maps, depth: int = 5
+        self, camera: Camera, width: int, spp: int, seed: int, depth: int = 5
     ) -> Float32[np.ndarray, "h w 3"]:
-        """Linear light, denoised. `maps` are those of the same view.
-
-        Four independent passes vote out fireflies (no pass may exceed three times their median) and tell how noisy
-        each pixel is.
-        """
-        from scipy.ndimage import rank_filter
-
+        """Linear light from `spp` paths of at most `depth` bounces a pixel, denoised."""
         mi = _mitsuba()
         path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": 2})
-        each = max(1, round(spp / PASSES))
-        sensor = self._sensor(camera, width, each)
-        renders = [
-            mi.render(self._scene, sensor=sensor, integrator=path, seed=seed + k, spp=each) for k in range(PASSES)
-        ]
-        passes = np.nan_to_num(np.stack([np.array(r)[..., :3] for r in renders]), nan=0.0, posinf=1e3, neginf=0.0)
-        # Without its own colour a surface is smooth: what is smoothed is light, and texture stays sharp.
-        bare = mi.load_dict({"type": "aov", "aovs": "colour:albedo"})
-        sensor = self._sensor(camera, width, 2)
-        albedo = np.nan_to_num(
-            np.array(mi.render(self._scene, sensor=sensor, integrator=bare, seed=seed + PASSES, spp=2))
-        )
-        albedo = np.clip(albedo[..., -3:], 0, 1)
-        colour = np.where(albedo.max(-1, keepdims=True) > 0.01, albedo, 1.0) + 0.02
-        passes = passes / colour
-        passes = np.minimum(passes, 3.0 * np.median(passes, axis=0) + 0.05)
-        # A lone bright pixel is a caustic that was met by chance: none may outshine its third brightest neighbour much.
-        bright = rank_filter(passes.mean(0).max(-1), rank=-3, size=3)
-        level = np.maximum(passes.mean(0).max(-1), 1e-6)
-        passes = passes * np.minimum(1.0, (1.5 * bright + 0.02) / level)[..., None]
-        return denoised(passes, maps) * colour
+        light = mi.render(self._scene, sensor=self._sensor(camera, width, spp), integrator=path, seed=seed, spp=spp)
+        guide = mi.load_dict({"type": "aov", "aovs": "colour:albedo,normal:sh_normal"})
+        sensor = self._sensor(camera, width, GUIDES)
+        raw = np.array(mi.render(self._scene, sensor=sensor, integrator=guide, seed=seed + 1, spp=GUIDES))
+        return denoised(np.array(light)[..., :3], np.clip(raw[..., -6:-3], 0, 1), raw[..., -3:])
 
 
-def denoised(passes: np.ndarray, maps: Maps) -> Float32[np.ndarray, "h w 3"]:
-    """The mean of independent passes [k, h, w, 3], smoothed only as far as differences are noise.
+@functools.cache
+def _denoiser() -> Any:
+    import pyoidn
 
-    Non-local means with the variance between the passes as the yardstick (Rousselle et al., ACM TOG 31, 2012),
-    in the square root of the light, within one label and across gentle turns of the normal.
+    device = pyoidn.Device()
+    device.set_int("numThreads", 1)  # like Mitsuba above: worlds are made by whole processes
+    device.set_bool("setAffinity", False)
+    device.commit()
+    return device
+
+
+def denoised(light: np.ndarray, albedo: np.ndarray, normal: np.ndarray) -> Float32[np.ndarray, "h w 3"]:
+    """Linear light [h, w, 3] without the noise of few paths, guided by what the surfaces are, [h, w, 3] each.
+
+    Intel Open Image Denoise (Áfra, Intel Open Image Denoise, 2025). Voting out bright paths between passes, as was
+    done before, took the light that reaches the inside of a bowl or passes through glass along with the noise.
     """
-    from scipy.ndimage import uniform_filter
+    import pyoidn
 
-    root = np.sqrt(np.maximum(passes, 0))
-    mean = root.mean(0).astype(np.float32)
-    variance = uniform_filter(root.var(0, ddof=1).mean(-1) / len(passes), 7).astype(np.float32) + 1e-6
-    h, w = variance.shape
-    # A second, wider round takes what the first leaves: blotches as large as its window.
-    for stride, reach, share in ((1, 2, 1.0), (3, 1, 0.2)):
-        noise = variance * np.float32(share)
-        total, weight = mean.copy(), np.ones((h, w), np.float32)
-        for dy, dx in ((y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1) if (y, x) > (0, 0)):
-            a = _window(h, w, dy * stride, dx * stride)
-            b = _window(h, w, -dy * stride, -dx * stride)
-            pair = noise[a] + noise[b]
-            gap = ((mean[a] - mean[b]) ** 2).mean(-1)
-            like = np.exp(-np.maximum(uniform_filter(gap / pair, 3) - 1, 0) * 1.5) * (maps.mask[a] == maps.mask[b])
-            turn = np.clip((maps.normal[a] * maps.normal[b]).sum(-1), 0, 1)
-            like *= turn**16
-            total[a] += like[..., None] * mean[b]
-            total[b] += like[..., None] * mean[a]
-            weight[a] += like
-            weight[b] += like
-        mean = total / weight[..., None]
-    return np.asarray(mean**2, dtype=np.float32)
-
-
-def _window(h: int, w: int, dy: int, dx: int) -> tuple[slice, slice]:
-    """The part of a picture that stays inside it when moved by (dy, dx)."""
-    return slice(max(0, -dy), h - max(0, dy)), slice(max(0, -dx), w - max(0, dx))
+    h, w = light.shape[:2]
+    out = np.zeros((h, w, 3), np.float32)
+    given = {
+        name: np.ascontiguousarray(np.nan_to_num(a, nan=0.0, posinf=1e3, neginf=0.0), np.float32)
+        for name, a in (("color", light), ("albedo", albedo), ("normal", normal))
+    }
+    with pyoidn.Filter(_denoiser(), "RT") as work:
+        for name, a in (*given.items(), ("output", out)):
+            work.set_image(name, a, pyoidn.OIDN_FORMAT_FLOAT3, w, h)
+        work.set_bool("hdr", True)
+        work.commit()
+        work.execute()
+    if (error := _denoiser().get_error()) is not None:
+        raise RuntimeError(f"Open Image Denoise failed: {error}")
+    return out
 
 
 def tonemap(light: np.ndarray, exposure: float, white: float = 0.93) -> UInt8[np.ndarray, "h w 3"]:
