@@ -21,9 +21,9 @@ from synesthesia.worlds import knock, scenes, sights
 # Name → split and item of a world with this seed; the first is the one that out/knock.wav is made from.
 SEED = 4242
 SCENES = {
-    "brass_bell": ("families", 4),
+    "brass_bell": ("families", 47),
     "wooden_bowl": ("val", 14),
-    "ceramic_bowl": ("val", 21),
+    "ceramic_bowl": ("val", 8),
 }
 WIDTH, SAMPLES = 320, 40
 BEACH = 171  # item of the scenes of this seed, split test: sea, palms and a fire by day

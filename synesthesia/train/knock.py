@@ -59,7 +59,7 @@ class Helpers(nn.Module):
             on = F.interpolate(truth[:, 3:4], m.shape[-2:], mode="area")[:, 0]
             on = on * (on > 0.3)
             miss = -(F.log_softmax(head(m), 1) * kind[:, :, None, None]).sum(1)
-            terms[name] = 0.2 * (miss * on).sum() / on.sum().clamp_min(1)
+            terms[name] = 0.3 * (miss * on).sum() / on.sum().clamp_min(1)
         return terms
 
 
@@ -109,7 +109,7 @@ def world_loss(
 
     matter, scalars = t(world.matter), t(world.scalars)
     loss["matter"] = 0.4 * mixture_loss(o, matter).mean()
-    loss["kind"] = -0.4 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
+    loss["kind"] = -0.6 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
     loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
     drawn = t(world.drawn)
     guess = helpers.drawn(out["modes_token"][on]).unflatten(-1, (-1, PROPORTIONS))
@@ -281,8 +281,8 @@ class Trained(nn.Module):
 class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
-    eye_steps: int = 1500
-    world_steps: int = 1600
+    eye_steps: int = 1000
+    world_steps: int = 2700
     unlabelled_steps: int = 200
     photo_steps: int = 500
     code_steps: int = 800
