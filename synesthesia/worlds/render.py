@@ -198,9 +198,7 @@ class Stage:
         normal = np.where((normal * point).sum(-1, keepdims=True) > 0, -normal, normal)
         return Maps(-point[..., 2].astype(np.float32), normal.astype(np.float32), mask, point.astype(np.float32))
 
-    def picture(
-        self, camera: Camera, width: int, spp: int, seed: int, depth: int = 5
-    ) -> Float32[np.ndarray, "h w 3"]:
+    def picture(self, camera: Camera, width: int, spp: int, seed: int, depth: int = 5) -> Float32[np.ndarray, "h w 3"]:
         """Linear light from `spp` paths of at most `depth` bounces a pixel, denoised."""
         mi = _mitsuba()
         path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": 2})
