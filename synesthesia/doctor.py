@@ -15,7 +15,7 @@ from . import hub
 from .senses import InputError
 
 PACKAGES = ("synesthesia", "torch", "numpy", "scipy", "pillow", "soundfile", "soxr", "safetensors", "huggingface-hub",
-            "tyro", "rich", "mitsuba", "scikit-fem", "h5py", "av", "gradio", "transformers")  # fmt: skip
+            "tyro", "rich", "mitsuba", "pyoidn", "scikit-fem", "h5py", "av", "gradio", "transformers")  # fmt: skip
 MIRRORS = ("PIP_INDEX_URL", "TORCH_INDEX", "HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "SYNESTHESIA_RAW_HOST")
 
 
