@@ -132,6 +132,23 @@ def test_sinkhorn_balances() -> None:
     torch.testing.assert_close(q.sum(0), torch.full((16,), 25.0), rtol=0.02, atol=0)
 
 
+def test_what_is_read_straight_is_as_likely_as_it_was() -> None:
+    """Shares that are the softmax of a line are found again, in whatever units the features come."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(4000, 5, generator=g) * torch.tensor([1.0, 10.0, 0.1, 1.0, 3.0]) + 2
+    truth = torch.randn(3, 5, generator=g) / torch.tensor([1.0, 10.0, 0.1, 1.0, 3.0])
+    level = torch.tensor([0.5, 0.0, -0.5]) - truth @ torch.full((5,), 2.0)
+    y = torch.softmax(x @ truth.T + level, -1)
+    weight = torch.full((4000,), 1 / 4000)
+    slope, found = knock._regression(x, y, weight, ridge=1e-6)
+    torch.testing.assert_close(torch.softmax(x @ slope.T + found, -1), y, atol=0.01, rtol=0)
+    # What weighs nothing teaches nothing.
+    other = torch.cat([y[:2000], y[2000:].roll(1, 1)])
+    half = torch.cat([weight[:2000] * 2, torch.zeros(2000)])
+    slope, found = knock._regression(x, other, half, ridge=1e-6)
+    torch.testing.assert_close(torch.softmax(x @ slope.T + found, -1), y, atol=0.01, rtol=0)
+
+
 def test_centres_find_clusters() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(0, 5, (4, 7))

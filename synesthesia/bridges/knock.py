@@ -243,6 +243,11 @@ class Thinker(nn.Module):
         # The matter token is read as a mixture of Gaussians around fixed centres: when glass and plastic both fit the
         # picture, the sound should be that of one of them, not of a mean that no object has.
         self.matter = _mlp(d, KINDS * (1 + len(MATTER)), d)
+        # Which centre it is, read straight off what is seen as well: fitted as a whole when the eyes have learned, it
+        # finds at once what the tokens need many steps for.
+        self.straight = nn.Linear(2 * (w[2] + w[3]) + w[1] + w[2] + w[3], KINDS)
+        nn.init.zeros_(self.straight.weight)
+        nn.init.zeros_(self.straight.bias)
         self.centres: torch.Tensor
         self.register_buffer("centres", torch.zeros(KINDS, len(MATTER)))
         self.code = _mlp(d, 64, d)  # the direction compared with the codebook
@@ -260,10 +265,11 @@ class Thinker(nn.Module):
 
     def tokens(
         self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(b, channels, h, w) maps, clicks (b, 2) in [0, 1], what is given (b, GIVEN) → (b, 5, width).
 
-        With them, whether each place of the map at stride 16 belongs to what was struck, as logits (b, h, w).
+        With them, whether each place of the map at stride 16 belongs to what was struck, as logits (b, h, w), and what
+        is seen of that, of the whole picture and at the click (b, features).
         """
         at8, at16, at32 = maps
         b = len(click)
@@ -289,17 +295,18 @@ class Thinker(nn.Module):
         deep = F.interpolate(at32, at16.shape[2:], mode="bilinear").flatten(2).transpose(1, 2)
         both = torch.cat([cells, deep], -1)
         whole = (both * share[..., None]).sum(1) / (share.sum(1, keepdim=True) + 1e-3)
+        seen = torch.cat([whole, at16.mean((2, 3)), at32.mean((2, 3)), *here], -1)
         whole = F.dropout(whole, self.dropout, self.training)
         x = self.queries + self.whole(whole).unflatten(-1, (len(TOKENS), -1)) + spot + self.given(given)[:, None]
         for layer in self.layers:
             x = layer(x, memory)
-        return self.norm(x), belongs.unflatten(-1, at16.shape[2:])
+        return self.norm(x), belongs.unflatten(-1, at16.shape[2:]), seen
 
     def forward(
         self, maps: Sequence[torch.Tensor], click: torch.Tensor, given: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """Meanings of the tokens, in the units in which they are learned (logarithms, logits)."""
-        tokens, belongs = self.tokens(maps, click, given)
+        tokens, belongs, seen = self.tokens(maps, click, given)
         t = dict(zip(TOKENS, tokens.unbind(1), strict=True))
         body = self.body(t["body"])
         modes = self.modes(t["modes"])
@@ -309,14 +316,15 @@ class Thinker(nn.Module):
         direction = F.normalize(self.code(t["matter"]), dim=-1)
         kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
         means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
-        best = kinds[..., 0].argmax(-1)
+        kind = kinds[..., 0] + self.straight(seen)
+        best = kind.argmax(-1)
         log_size, log_wall = body[:, 0] - 1.5, body[:, 2] - 3.0
         # Thin things sound lower, as a power of the wall between 0 (a solid) and 1 (a plate, a shell).
         known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())
         thin = torch.where(given[:, 3] > 0, given[:, 2] - 4.5 - known_size, log_wall.detach()).clamp(-8.0, 0.0)
         first = modes[:, 0] - 1.5 + (1.3 * torch.sigmoid(modes[:, 1]) - 0.15) * (thin + 3.0)
         return {
-            "kind": kinds[..., 0],
+            "kind": kind,
             "means": means,
             "matter": means[torch.arange(len(best), device=best.device), best],
             "direction": direction,
@@ -336,6 +344,7 @@ class Thinker(nn.Module):
             "matter_token": t["matter"],
             "body_token": t["body"],
             "modes_token": t["modes"],
+            "seen": seen,
             "belongs": belongs,
         }
 

@@ -191,6 +191,9 @@ def centres(matter: np.ndarray, count: int = KINDS, seed: int = 0) -> np.ndarray
     return out.astype(np.float32)
 
 
+PARTS = 4  # of each photo, when what is read straight is fitted
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """Parts of real photos (n, 3, size, size), where each is clicked (n, 2), and its material (n,)."""
@@ -274,6 +277,79 @@ class Trained(nn.Module):
         self.heads = student.heads if student else None
 
 
+# --- read straight off what is seen -----------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def straighten(
+    model: Knock, world: World, run: KnockRun, photos: Photos | None = None, partners: Sequence[np.ndarray] = ()
+) -> Knock:
+    """Fit how kinds of material are read off what is seen, as a whole: multinomial logistic regression.
+
+    From all pictures of the world at two strikes, as they are and mirrored; a fourth of the weight is that of `photos`,
+    several parts of each, which mean the materials of their `partners` in equal shares.
+    """
+    rng = np.random.default_rng([run.seed, 7])
+    target = shares(model, torch.from_numpy(world.matter))
+    x, y = [], []
+    for mirrored in (False, True):
+        which = rng.integers(world.place.shape[1], size=len(world))
+        click = torch.from_numpy(world.place[np.arange(len(world)), which])
+        x.append(_seen(model, world.pictures, click, run.size, mirrored))
+        y.append(target)
+    weight = [torch.full((2 * len(world),), 1.0 / (2 * len(world)))]
+    if photos is not None:
+        meant = torch.stack([target[torch.from_numpy(rows)].mean(0) for rows in partners])
+        for _ in range(PARTS * len(photos.pixels) // run.photos):
+            shown = show(photos, rng, run.photos, run.size)
+            maps = model.eyes(shown.x)
+            given = given_vector(run.photos, np.ones(run.photos))
+            x.append(model.thinker(maps, shown.click, given)["seen"])
+            y.append(meant[torch.from_numpy(shown.material)])
+        count = sum(map(len, x)) - 2 * len(world)
+        weight = [0.75 * weight[0], torch.full((count,), 0.25 / count)]
+    fit = _regression(torch.cat(x), torch.cat(y), torch.cat(weight))
+    model.thinker.straight.weight.copy_(fit[0])
+    model.thinker.straight.bias.copy_(fit[1])
+    return model
+
+
+def _seen(model: Knock, pictures: np.ndarray, click: torch.Tensor, size: int, mirrored: bool = False) -> torch.Tensor:
+    """What the thinker sees of pictures (n, side, side, 3) at clicks (n, 2): (n, features)."""
+    if mirrored:
+        click = torch.stack([1 - click[:, 0], click[:, 1]], -1)
+    out = []
+    for start in range(0, len(pictures), 64):
+        x = torch.from_numpy(pictures[start : start + 64]).permute(0, 3, 1, 2).float() / 255
+        maps = model.eyes(F.interpolate(x.flip(-1) if mirrored else x, (size, size), mode="bilinear", antialias=True))
+        out.append(model.thinker(maps, click[start : start + 64], given_vector(len(x), np.ones(len(x))))["seen"])
+    return torch.cat(out)
+
+
+@torch.inference_mode(False)
+def _regression(
+    x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float = 1e-2
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights (kinds, features) and biases of the logits of shares `y` (n, kinds); `ridge` on standardised features."""
+    x, y, weight = x.clone(), y.clone(), weight.clone()
+    middle, spread = x.mean(0), x.std(0) + 1e-3
+    x = (x - middle) / spread
+    slope = torch.zeros(y.shape[1], x.shape[1], requires_grad=True)
+    level = torch.zeros(y.shape[1], requires_grad=True)
+    optimiser = torch.optim.LBFGS([slope, level], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        miss = -(F.log_softmax(F.linear(x, slope, level), -1) * y).sum(-1)
+        total = (miss * weight).sum() + ridge * slope.square().sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    slope, level = slope.detach(), level.detach()
+    return slope / spread, level - (slope / spread) @ middle
+
+
 # --- stages ----------------------------------------------------------------------------------------------------------
 
 
@@ -283,9 +359,9 @@ class KnockRun:
 
     eye_steps: int = 1000
     world_steps: int = 2700
-    unlabelled_steps: int = 200
-    photo_steps: int = 500
-    code_steps: int = 800
+    unlabelled_steps: int = 100
+    photo_steps: int = 350
+    code_steps: int = 600
     pictures: int = 28
     clicks: int = 2
     lessons: int = 12
@@ -344,7 +420,13 @@ def adapt(
     slow = list(model.eyes.parameters())
     ids = {id(p) for p in slow}
     # The ears, the codebook and the code's direction are learned later, from what the tokens have become.
-    late = {id(p) for m in (model.ears, model.thinker.code) for p in m.parameters()} | {id(model.thinker.codebook)}
+    straight = model.thinker.straight
+    late = {id(p) for m in (model.ears, model.thinker.code, straight) for p in m.parameters()}
+    late.add(id(model.thinker.codebook))
+    # Fitted later, too: what the tokens tell and what is read straight are two opinions as long as neither leans on
+    # the other.
+    nn.init.zeros_(straight.weight)
+    nn.init.zeros_(straight.bias)
     rest = [p for p in trained.parameters() if id(p) not in ids | late]
     # What the eyes have from their teacher is worth more than what they can learn from a few thousand pictures.
     groups: list[dict[str, object]] = [{"params": slow, "lr": 0.5 * lr}, {"params": rest, "lr": lr}]
@@ -409,9 +491,9 @@ def train(
         teaching = Teaching(master, student, seen.pictures, run.lessons)
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:
-        finish(model, seen, validation, out / "codes", run, None)
+        finish(straighten(model, seen, run), seen, validation, out / "codes", run, None)
         return model.save(out / "final")
-    model.save(out / "simulation")
+    straighten(model, seen, run).save(out / "simulation")
     real = read_photos(photos, 192)
     if teaching is not None:
         teaching = dataclasses.replace(
@@ -419,10 +501,11 @@ def train(
         )  # they are new to the eyes
         adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=teaching)
         teaching = dataclasses.replace(teaching, count=run.lessons)
-        model.save(out / "unlabelled")
+        straighten(model, seen, run).save(out / "unlabelled")
     partners = [paired(seen, name) for name in real.names]
     pairs = {"photos": real, "partners": partners}
     adapt(model, helpers, seen, out / "photos", run, run.photo_steps, 5e-4, teaching=teaching, **pairs)
+    straighten(model, seen, run, real, partners)
     finish(model, seen, validation, out / "codes", run, real)
     return model.save(out / "final")
 
@@ -430,7 +513,7 @@ def train(
 def finish(model: Knock, seen: World, validation: Path, folder: Path, run: KnockRun, photos: Photos | None) -> None:
     """Codebook, prototypes, and the calibration of the pitch interval, for a model whose tokens are done."""
     model.eval()
-    tokens, rows, strikes = tokens_of(model, seen, 2, run.size, run.seed)
+    tokens, rows, strikes = tokens_of(model, seen, 1, run.size, run.seed)
     mels = strikes_heard(seen, rows, strikes, run.seed)
     heard, thought = mels, tokens
     if photos is not None:  # a fifth of what the codebook learns from is real
