@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 LINES = 32  # spectral lines (doublets merged) that are predicted
 CODES = 16  # entries of the material codebook
 KINDS = 24  # components of the mixture in which the matter token is read out
+ALIKE = 0.7  # how far apart two of their centres are that mean nearly the same
 # Frequencies in Hz at which the losses that neither the material nor the support explains (coating, radiation) are
 # predicted.
 ANCHORS = np.geomspace(50.0, 16000.0, 9)
@@ -243,8 +244,8 @@ class Thinker(nn.Module):
         # The matter token is read as a mixture of Gaussians around fixed centres: when glass and plastic both fit the
         # picture, the sound should be that of one of them, not of a mean that no object has.
         self.matter = _mlp(d, KINDS * (1 + len(MATTER)), d)
-        # Which centre it is, read straight off what is seen as well: fitted as a whole when the eyes have learned, it
-        # finds at once what the tokens need many steps for.
+        # Which centre it is, read straight off what is seen: fitted as a whole when the eyes have learned, it knows
+        # more than what the token says of the centres, by which eyes and token learn.
         self.straight = nn.Linear(2 * (w[2] + w[3]) + w[1] + w[2] + w[3], KINDS)
         nn.init.zeros_(self.straight.weight)
         nn.init.zeros_(self.straight.bias)
@@ -316,8 +317,10 @@ class Thinker(nn.Module):
         direction = F.normalize(self.code(t["matter"]), dim=-1)
         kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
         means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
-        kind = kinds[..., 0] + self.straight(seen)
-        best = kind.argmax(-1)
+        kind = kinds[..., 0] if self.training else self.straight(seen)
+        # One of many like it is chosen: six metals share what one plastic has.
+        like = torch.exp(-0.5 * (torch.cdist(self.centres, self.centres) / ALIKE).square())
+        best = (kind.softmax(-1) @ like).argmax(-1)
         log_size, log_wall = body[:, 0] - 1.5, body[:, 2] - 3.0
         # Thin things sound lower, as a power of the wall between 0 (a solid) and 1 (a plate, a shell).
         known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())

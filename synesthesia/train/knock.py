@@ -358,7 +358,7 @@ class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
     eye_steps: int = 1000
-    world_steps: int = 2700
+    world_steps: int = 2400
     unlabelled_steps: int = 100
     photo_steps: int = 350
     code_steps: int = 600
@@ -419,14 +419,11 @@ def adapt(
 
     slow = list(model.eyes.parameters())
     ids = {id(p) for p in slow}
-    # The ears, the codebook and the code's direction are learned later, from what the tokens have become.
-    straight = model.thinker.straight
-    late = {id(p) for m in (model.ears, model.thinker.code, straight) for p in m.parameters()}
-    late.add(id(model.thinker.codebook))
-    # Fitted later, too: what the tokens tell and what is read straight are two opinions as long as neither leans on
-    # the other.
-    nn.init.zeros_(straight.weight)
-    nn.init.zeros_(straight.bias)
+    # The ears, the codebook, the code's direction and what is read straight are learned later, from what all the rest
+    # has become.
+    thinker = model.thinker
+    late = {id(p) for m in (model.ears, thinker.code, thinker.straight) for p in m.parameters()}
+    late.add(id(thinker.codebook))
     rest = [p for p in trained.parameters() if id(p) not in ids | late]
     # What the eyes have from their teacher is worth more than what they can learn from a few thousand pictures.
     groups: list[dict[str, object]] = [{"params": slow, "lr": 0.5 * lr}, {"params": rest, "lr": lr}]
