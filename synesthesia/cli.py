@@ -1140,7 +1140,6 @@ def train_knock(
     output: _OUT,
     photos: Path | None = None,
     teacher: Path | None = None,
-    start: str | None = None,
 ) -> int:
     """Train a knock model; every stage resumes after a kill.
 
@@ -1150,11 +1149,10 @@ def train_knock(
         output: The folder for checkpoints; the last is in final/.
         photos: Real photos, one folder per material, looked at and then paired with sounds of that material.
         teacher: A TensorFlow Lite image network to learn seeing from.
-        start: A knock model to go on from, such as knock/tiny, instead of from nothing.
     """
     from .train import knock as room
 
-    print(room.train(world, validation, output, photos=photos, teacher=teacher, start=start))
+    print(room.train(world, validation, output, photos=photos, teacher=teacher))
     return 0
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
 from ..encoders.vision import EyesConfig
 from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
-from .distil import Distiller, Teacher, crops, distil, jitter, lessons
+from .distil import Distiller, Teacher, distil, jitter, lessons
 from .knock_data import PROPORTIONS, Photos, World, batch, paired, read_photos, read_world
 from .loop import LoopConfig, fit
 
@@ -458,33 +458,28 @@ def train(
     photos: Path | None = None,
     teacher: Path | None = None,
     run: KnockRun | None = None,
-    start: str | None = None,
 ) -> Path:
     """Train `knock` and leave checkpoints in `out`: `final`, and `simulation` and `unlabelled` (without a codebook).
 
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
-    looked at without their labels (with the teacher's help), then paired with sounds of their material. `start`: a
-    knock model to go on from, instead of new eyes and a new thinker. Every stage resumes.
+    looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
+    resumes.
     """
     run = run or tiny()
     torch.manual_seed(run.seed)
     out.mkdir(parents=True, exist_ok=True)
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
-    model = Knock(KnockConfig(EyesConfig(run.size))) if start is None else Knock.load(start)
+    model = Knock(KnockConfig(EyesConfig(run.size)))
     helpers = Helpers(model.config, int(seen.family.max()) + 1)
     model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
     teaching = None
     if teacher is not None:
         master = Teacher(teacher)
-        if start is None:
-            loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
-            student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
-            model.eyes = student.eyes
-        else:
-            sample = master(crops(seen.pictures, np.random.default_rng(run.seed), 256, run.size))
-            student = Distiller(model.eyes, sample)
+        loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
+        student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
+        model.eyes = student.eyes
         teaching = Teaching(master, student, seen.pictures, run.lessons)
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:
