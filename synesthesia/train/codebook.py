@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..bridges.knock import Knock, given_vector
+from ..bridges.knock import ALIKE, Knock, given_vector
 from .knock_data import World
 from .loop import LoopConfig, fit
 
@@ -129,14 +129,14 @@ def learn_codes(
 
 @torch.inference_mode()
 def set_prototypes(model: Knock, tokens: torch.Tensor, matter: np.ndarray) -> np.ndarray:
-    """What each code means: the material nearest to the middle of those that pictures put there. Returns the usage."""
+    """What each code means: of the materials that pictures put there the one that most resemble. Returns the usage.
+
+    Not the nearest to their middle: what pictures take for each other sounds like neither in between.
+    """
     c = F.normalize(model.thinker.codebook, dim=-1)
     codes = (F.normalize(model.thinker.code(tokens), dim=-1) @ c.T).argmax(-1).numpy()
-    middle = np.median(matter, 0)
     for k in range(len(c)):
-        mine = matter[codes == k]
-        if len(mine):
-            middle = np.median(mine, 0)
-            middle = mine[((mine - middle) ** 2).sum(1).argmin()]
-        model.thinker.prototypes[k] = torch.from_numpy(middle.astype(np.float32))
+        mine = torch.from_numpy(matter[codes == k] if (codes == k).any() else matter)
+        like = torch.exp(-0.5 * (torch.cdist(mine, mine) / ALIKE).square()).sum(1)
+        model.thinker.prototypes[k] = mine[like.argmax()]
     return np.bincount(codes, minlength=len(c)) / len(codes)
