@@ -697,9 +697,9 @@ def visit(browser: Any, app: Any) -> Iterator[Visit]:
 
 
 def pitch(samples: np.ndarray, rate: float = 48_000) -> float:
-    """The centroid of the spectrum, in Hz: where most of it sounds."""
+    """The lowest frequency that has a fiftieth of the loudest's power, in Hz: the mallet and its noise do not move it."""
     power = np.abs(np.fft.rfft(samples)) ** 2
-    return float((power * np.fft.rfftfreq(len(samples), 1 / rate)).sum() / power.sum())
+    return float(np.fft.rfftfreq(len(samples), 1 / rate)[np.flatnonzero(power > 0.02 * power.max())[0]])
 
 
 def test_knock_with_force_and_sliders(visit: Visit) -> None:
@@ -715,7 +715,7 @@ def test_knock_with_force_and_sliders(visit: Visit) -> None:
     visit.slide("force", 5)
     visit.struck()
     visit.slide("size", 1)  # twice the size is half the pitch
-    assert pitch(visit.struck()) < 0.8 * pitch(usual)
+    assert pitch(visit.struck()) < 0.6 * pitch(usual)
     visit.slide("size", 0)
     visit.struck()
     visit.slide("stiffness", 2)

@@ -68,7 +68,7 @@ def _world(n: int = 6, side: int = 40) -> knock_data.World:
     return knock_data.World(
         np.repeat(picture[None], n, 0), maps, np.zeros((n, 9), np.float32), np.zeros((n, 4), np.float32),
         np.zeros(n, int), lines, lines, lines, place, normal, np.zeros((n, 6, LINES), np.float32),
-        np.array(["a"] * n), np.zeros(n, int), ({},) * n,
+        np.array(["a"] * n), np.zeros(n, int), np.zeros((n, knock_data.PROPORTIONS), np.float32), ({},) * n,
     )  # fmt: skip
 
 
