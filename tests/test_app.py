@@ -697,7 +697,7 @@ def visit(browser: Any, app: Any) -> Iterator[Visit]:
 
 
 def pitch(samples: np.ndarray, rate: float = 48_000) -> float:
-    """The lowest frequency that has a fiftieth of the loudest's power, in Hz: the mallet and its noise do not move it."""
+    """The lowest frequency with a fiftieth of the loudest's power, in Hz: mallet and noise do not move it."""
     power = np.abs(np.fft.rfft(samples)) ** 2
     return float(np.fft.rfftfreq(len(samples), 1 / rate)[np.flatnonzero(power > 0.02 * power.max())[0]])
 
