@@ -12,7 +12,7 @@ train=$1 photos=$2 model=${3:-knock/tiny} out=${4:-reports/knock}
 world=${WORLD:-worlds/test}
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 for split in objects families combinations invented; do
-    .venv/bin/synesthesia world knock -n "${N:-300}" --seed "${TEST_SEED:-90001}" --width 128 --spp 4 --split "$split" -o "$world"
+    .venv/bin/synesthesia world knock -n "${N:-300}" --seed "${TEST_SEED:-90001}" --width 192 --spp 4 --split "$split" -o "$world"
 done
 [ -f tests/judge.safetensors ] || runs/judge_knock.sh
 .venv/bin/synesthesia evaluate knock --world "$world" --train-world "$train" --judge tests/judge.safetensors \

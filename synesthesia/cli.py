@@ -1140,6 +1140,7 @@ def train_knock(
     output: _OUT,
     photos: Path | None = None,
     teacher: Path | None = None,
+    start: str | None = None,
 ) -> int:
     """Train a knock model; every stage resumes after a kill.
 
@@ -1149,10 +1150,11 @@ def train_knock(
         output: The folder for checkpoints; the last is in final/.
         photos: Real photos, one folder per material, looked at and then paired with sounds of that material.
         teacher: A TensorFlow Lite image network to learn seeing from.
+        start: A model that learns on (knock/tiny, a folder) instead of a new one.
     """
     from .train import knock as room
 
-    print(room.train(world, validation, output, photos=photos, teacher=teacher))
+    print(room.train(world, validation, output, photos=photos, teacher=teacher, start=start))
     return 0
 
 

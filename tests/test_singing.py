@@ -22,7 +22,7 @@ from synesthesia.bridges.singing import (
     NOTE,
     NOTION,
     REHEARSED,
-    Outline,
+    Belonging,
     Singing,
     SingingConfig,
     closer,
@@ -198,7 +198,7 @@ def test_pitches_lie_where_the_notion_has_them() -> None:
 def test_an_outline_is_what_is_like_the_point(tmp_path: Path) -> None:
     """Each picture has two halves of different features; the half in which the point lies belongs to it."""
     torch.manual_seed(0)
-    model = Outline(8, 16)
+    model = Belonging(8, 16)
 
     def halves(g: torch.Generator, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         left, right = 2 * torch.randn(2, n, 1, 1, 8, generator=g)

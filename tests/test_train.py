@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from synesthesia.bridges.knock import ANCHORS, LINES
-from synesthesia.train import codebook, knock, knock_data
+from synesthesia.bridges.knock import ANCHORS, LINES, Knock, KnockConfig
+from synesthesia.encoders.vision import EyesConfig
+from synesthesia.train import codebook, knock, knock_data, straight
 from synesthesia.train.loop import LoopConfig, fit
 
 
@@ -58,7 +60,7 @@ def _world(n: int = 6, side: int = 40) -> knock_data.World:
     ys, xs = (np.mgrid[0:side, 0:side] + 0.5) / side
     picture = np.stack([255 * xs, 255 * ys, np.full_like(xs, 128)], -1).astype(np.uint8)
     small = picture[2::4, 2::4].astype(np.float16) / 255
-    maps = np.ones((n, side // 4, side // 4, 5), np.float16)
+    maps = np.ones((n, side // 4, side // 4, 6), np.float16)
     maps[..., 4] = small[..., 0]
     angle = rng.uniform(0, 2 * np.pi, n)
     along = np.stack([np.cos(angle), -np.sin(angle)], -1)[:, None]  # y points down in a picture
@@ -98,15 +100,28 @@ def test_a_moved_picture_takes_its_truth_along() -> None:
                 assert np.sign(np.dot(step, normal[:2])) == np.sign(float(order[1] - order[0]))
 
 
+def test_eyes_normalise_as_they_will_when_nobody_trains_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1))
+    before = {k: v.clone() for k, v in model.eyes.state_dict().items()}
+    run = knock.KnockRun(pictures=4, size=40, small=40)
+    knock.adapt(model, knock.Helpers(model.config), _world(), tmp_path, run, 2, 1e-3)
+    after = model.eyes.state_dict()
+    assert torch.equal(after["stem.1.running_mean"], before["stem.1.running_mean"])
+    assert not torch.equal(after["stem.0.weight"], before["stem.0.weight"])
+
+
 def test_an_object_before_another_picture_keeps_its_own_pixels() -> None:
     x = torch.stack([torch.full((3, 8, 8), v) for v in (0.2, 0.8)])
-    maps = torch.zeros(2, 5, 8, 8)
+    maps = torch.zeros(2, 6, 8, 8)
     maps[:, 3, :, :4] = 1
+    maps[1, 5, :, [1, 7]] = 1  # what the other has beside its object comes along, mirrored and behind
     mixed, told = knock_data._before_another(x, maps, np.array([False, True]))
     assert mixed[0, 0, 4, 0] == pytest.approx(0.2)
     assert mixed[0, 0, 4, 7] == pytest.approx(0.8)
     assert torch.equal(mixed[1], x[1])
     assert torch.equal(told[:, 3], maps[:, 3])
+    assert told[0, 5, 0].nonzero().flatten().tolist() == [6]
 
 
 def test_interpolation_is_linear_in_log_frequency() -> None:
@@ -140,12 +155,12 @@ def test_what_is_read_straight_is_as_likely_as_it_was() -> None:
     level = torch.tensor([0.5, 0.0, -0.5]) - truth @ torch.full((5,), 2.0)
     y = torch.softmax(x @ truth.T + level, -1)
     weight = torch.full((4000,), 1 / 4000)
-    slope, found = knock._regression(x, y, weight, ridge=1e-6)
+    slope, found = straight.regression(x, y, weight, ridge=1e-6)
     torch.testing.assert_close(torch.softmax(x @ slope.T + found, -1), y, atol=0.01, rtol=0)
     # What weighs nothing teaches nothing.
     other = torch.cat([y[:2000], y[2000:].roll(1, 1)])
     half = torch.cat([weight[:2000] * 2, torch.zeros(2000)])
-    slope, found = knock._regression(x, other, half, ridge=1e-6)
+    slope, found = straight.regression(x, other, half, ridge=1e-6)
     torch.testing.assert_close(torch.softmax(x @ slope.T + found, -1), y, atol=0.01, rtol=0)
 
 
@@ -172,16 +187,16 @@ def test_what_a_shape_was_drawn_with_is_told_within_its_sort() -> None:
 
 
 def test_dense_losses_vanish_for_the_truth_and_not_for_another() -> None:
-    truth = torch.zeros(1, 5, 8, 8)
+    truth = torch.zeros(1, 6, 8, 8)
     truth[:, 2], truth[:, 3], truth[:, 4] = 1.0, 1.0, 0.2
     kind = torch.zeros(1, knock.KINDS)
     kind[0, 3] = 1.0
-    helpers = knock.Helpers(knock.KnockConfig(), 4)
+    helpers = knock.Helpers(knock.KnockConfig())
     for p in helpers.parameters():
         nn.init.zeros_(p)
     with torch.no_grad():
         for head in (helpers.geometry, helpers.geometry16):
-            head.bias.copy_(torch.tensor([0, 0, 5.0, 20.0, 0.2]))
+            head.bias.copy_(torch.tensor([0, 0, 5.0, 20.0, 0.2, -20.0]))
         for head in (helpers.matter, helpers.matter32):
             head.bias[3] = 20.0
     w = knock.KnockConfig().eyes.widths
@@ -191,3 +206,37 @@ def test_dense_losses_vanish_for_the_truth_and_not_for_another() -> None:
     turned[:, 2] = -1.0
     assert helpers.dense_loss(maps, turned, kind)["geometry8"] > 0.5
     assert helpers.dense_loss(maps, truth, kind.roll(1, 1))["matter16"] > 1.0
+
+
+def test_what_shapes_of_a_sort_are_like_is_found_again() -> None:
+    rng = np.random.default_rng(0)
+    n = 80
+    family = np.arange(n) % 2
+    wall = rng.normal(-3, 0.4, n).astype(np.float32)
+    lines = np.array([[0.0, 0.5], [1.0, 0.2]])[family] + np.array([[0.9], [0.1]])[family] * wall[:, None]
+    frequency = np.full((n, LINES), np.nan, np.float32)
+    frequency[:, :2] = lines + 7.6  # bodies of 1 m in which sound travels at e^7.6 m/s
+    scalars = np.stack([np.zeros(n), wall, family, np.zeros(n)], -1).astype(np.float32)
+    world = dataclasses.replace(_world(n), family=family, scalars=scalars, log_frequency=frequency)
+    model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1, sorts=3))
+    straight.describe(model, world)
+    sorts = model.thinker.sorts
+    assert sorts.hollow.tolist() == [0.0, 1.0, 0.0]
+    sorts.which.bias.data = torch.tensor([-20.0, 20.0, -20.0])  # surely of the second sort
+    seen = torch.zeros(2, sorts.which.in_features)
+    told, hollow, found = sorts(seen, torch.tensor([-2.0, 5.0]), torch.tensor([True, False]))
+    assert told[0] == -2.0
+    assert float(told[1]) == pytest.approx(float(np.median(wall[family == 1])), abs=1e-4)
+    assert hollow.tolist() == pytest.approx([1.0, 1.0])
+    torch.testing.assert_close(found[0, :2], torch.tensor([0.8, 0.0]).cummax(0).values, atol=0.02, rtol=0)
+    assert (found[:, 2:] == found[:, 1:2]).all()  # lines that no shape of the sort had
+
+
+def test_half_way_back_is_the_mean() -> None:
+    model, other = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    nn.init.normal_(model.weight)
+    nn.init.normal_(other.weight)
+    middle = (model.weight + other.weight).detach() / 2
+    knock.halfway(model, other.state_dict())
+    torch.testing.assert_close(model.weight.detach(), middle)
+    assert int(model.num_batches_tracked) == 0  # what is counted stays

@@ -30,6 +30,7 @@ from ..physics import strike as contact
 from ..physics.bank import FULL_SCALE, contact_noise, modal_bank
 from ..physics.materials import support_loss
 from ..senses import MALLETS, SUPPORTS, Image, InputError, Sound, Support
+from .sorts import Sorts
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -60,6 +61,7 @@ class KnockConfig:
     heads: int = 6
     layers: int = 3
     dropout: float = 0.1
+    sorts: int = 26  # of shapes, that are told apart
     # Factors on the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: size unknown,
     # size given.
     spread: tuple[float, float] = (1.0, 1.0)
@@ -246,12 +248,15 @@ class Thinker(nn.Module):
         self.matter = _mlp(d, KINDS * (1 + len(MATTER)), d)
         # Which centre it is, read straight off what is seen: fitted as a whole when the eyes have learned, it knows
         # more than what the token says of the centres, by which eyes and token learn.
-        self.straight = nn.Linear(2 * (w[2] + w[3]) + w[1] + w[2] + w[3], KINDS)
+        seen = 2 * (w[2] + w[3]) + w[1] + w[2] + w[3]
+        self.straight = nn.Linear(seen, KINDS)
         nn.init.zeros_(self.straight.weight)
         nn.init.zeros_(self.straight.bias)
+        self.sorts = Sorts(seen, config.sorts, LINES)
         self.centres: torch.Tensor
         self.register_buffer("centres", torch.zeros(KINDS, len(MATTER)))
-        self.code = _mlp(d, 64, d)  # the direction compared with the codebook
+        # The direction compared with the codebook, from the matter token and how likely each centre is.
+        self.code = _mlp(d + KINDS, 64, d)
         self.codebook = nn.Parameter(F.normalize(torch.randn(CODES, 64), dim=-1))
         self.prototypes: torch.Tensor
         self.register_buffer("prototypes", torch.zeros(CODES, len(MATTER)))
@@ -314,10 +319,12 @@ class Thinker(nn.Module):
         ratios = torch.cumsum(F.softplus(modes[:, 2:] - 2.0), -1)
         rise = torch.cat([torch.zeros_like(ratios[:, :1]), ratios], -1)
         gains = self.contact(torch.cat([t["contact"], t["modes"], t["body"]], -1))
-        direction = F.normalize(self.code(t["matter"]), dim=-1)
         kinds = self.matter(t["matter"]).unflatten(-1, (KINDS, 1 + len(MATTER)))
         means = self.centres + 0.5 * torch.tanh(kinds[..., 1:])
-        kind = kinds[..., 0] if self.training else self.straight(seen)
+        straight = self.straight(seen)
+        kind = kinds[..., 0] if self.training else straight
+        thought = torch.cat([t["matter"], math.sqrt(KINDS) * straight.softmax(-1)], -1)
+        direction = F.normalize(self.code(thought), dim=-1)
         # One of many like it is chosen: six metals share what one plastic has.
         like = torch.exp(-0.5 * (torch.cdist(self.centres, self.centres) / ALIKE).square())
         best = (kind.softmax(-1) @ like).argmax(-1)
@@ -326,8 +333,14 @@ class Thinker(nn.Module):
         known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())
         thin = torch.where(given[:, 3] > 0, given[:, 2] - 4.5 - known_size, log_wall.detach()).clamp(-8.0, 0.0)
         first = modes[:, 0] - 1.5 + (1.3 * torch.sigmoid(modes[:, 1]) - 0.15) * (thin + 3.0)
+        log_shape, hollow = first[:, None] + rise, body[:, 3]
+        if not self.training:
+            log_wall, share, usual = self.sorts(seen, thin, given[:, 3] > 0)
+            log_shape, hollow = 0.5 * (log_shape + usual), torch.logit(share, 1e-3)
         return {
             "kind": kind,
+            "straight": straight,
+            "sort": self.sorts.which(seen),
             "means": means,
             "matter": means[torch.arange(len(best), device=best.device), best],
             "direction": direction,
@@ -335,16 +348,16 @@ class Thinker(nn.Module):
             "log_size": log_size,
             "log_size_std": body[:, 1].clamp(-4, 2) - 1.0,
             "log_wall": log_wall,
-            "hollow": body[:, 3],
+            "hollow": hollow,
             "log_fill": body[:, 4] - 2.0,
             "struck": body[:, 5] + 1.0,
             "normal": F.normalize(body[:, 6:9] + torch.tensor([0.0, 0.0, 1e-3], device=body.device), dim=-1),
             "support": self.support(t["body"]),
-            "log_shape": first[:, None] + rise,
+            "log_shape": log_shape,
             "log_spread": self.spread(t["modes"])[:, 0].clamp(-4, 2) - 1.0,
             "log_extra": self.loss_(t["loss"]) - 5.0,
             "log_gain": gains[:, :1] + gains[:, 1:],
-            "matter_token": t["matter"],
+            "thought": thought,
             "body_token": t["body"],
             "modes_token": t["modes"],
             "seen": seen,

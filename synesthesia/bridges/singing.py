@@ -218,7 +218,7 @@ def pooled(dense: Float[torch.Tensor, "rows columns patches"], region: Region) -
     return torch.cat([(dense * share).sum((0, 1)) / share.sum().clamp_min(1e-6), dense.mean((0, 1))])
 
 
-class Outline(nn.Module):
+class Belonging(nn.Module):
     """From the patches of a whole picture and a point: which patches belong to the thing that the point lies on."""
 
     def __init__(self, patches: int, width: int) -> None:
@@ -258,7 +258,7 @@ class Singing(nn.Module):
     def __init__(self, config: SingingConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or SingingConfig()
-        self.outline = Outline(c.patches, c.width // 2)
+        self.outline = Belonging(c.patches, c.width // 2)
         self.eyes = Eyes(c.eyes)
         seen = sum(c.eyes.widths[1:])
         self.tell = nn.Sequential(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bridges.knock import ALIKE, Knock, given_vector
-from .knock_data import World
+from .knock_data import World, squares
 from .loop import LoopConfig, fit
 
 
@@ -18,17 +18,16 @@ from .loop import LoopConfig, fit
 def tokens_of(
     model: Knock, world: World, clicks: int, size: int, seed: int
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Matter tokens of `clicks` strikes on every picture, with the row and strike each belongs to."""
+    """What is thought of the matter of `clicks` strikes on every picture, with the row and strike each belongs to."""
     rng = np.random.default_rng(seed)
     tokens, rows, strikes = [], [], []
     for start in range(0, len(world), 64):
         part = np.arange(start, min(start + 64, len(world)))
-        x = torch.from_numpy(world.pictures[part]).permute(0, 3, 1, 2).float() / 255
-        maps = model.eyes(F.interpolate(x, (size, size), mode="bilinear", antialias=True))
+        maps = model.eyes(squares(world.pictures[part], size))
         for _ in range(clicks):
             which = rng.integers(world.place.shape[1], size=len(part))
             click = torch.from_numpy(world.place[part, which])
-            tokens.append(model.thinker(maps, click, given_vector(len(part), np.ones(len(part))))["matter_token"])
+            tokens.append(model.thinker(maps, click, given_vector(len(part), np.ones(len(part))))["thought"])
             rows.append(part)
             strikes.append(which)
     return torch.cat(tokens), np.concatenate(rows), np.concatenate(strikes)

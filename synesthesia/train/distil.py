@@ -138,6 +138,11 @@ def lessons(
     return torch.lerp(x.roll(1, 0), x, torch.from_numpy(share)[:, None, None, None])
 
 
+def pupil(teacher: Teacher, pictures: Sequence[np.ndarray] | np.ndarray, eyes: Eyes, seed: int, size: int) -> Distiller:
+    """`eyes` with read-outs that have learned nothing yet, for what the teacher says about `pictures`."""
+    return Distiller(eyes, teacher(crops(pictures, np.random.default_rng(seed), 256, size)))
+
+
 def distil(
     teacher: Teacher,
     pictures: Sequence[np.ndarray] | np.ndarray,
@@ -148,8 +153,8 @@ def distil(
     small: int,
 ) -> Distiller:
     """Train new `Eyes` on what the teacher says about `pictures`, at `small` pixels for the first six tenths."""
-    sample = teacher(crops(pictures, np.random.default_rng(loop.seed), 256, config.size))
-    student = Distiller(Eyes(config), sample).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    student = pupil(teacher, pictures, Eyes(config), loop.seed, config.size)
+    student.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([loop.seed, 3, step])

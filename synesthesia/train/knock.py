@@ -6,7 +6,7 @@ Each stage is a function of its own with its own checkpoint folder; together the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,25 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .. import hub
 from ..bridges.knock import ANCHORS, KINDS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, KnockConfig, given_vector
-from ..encoders.vision import EyesConfig
+from ..senses import SUPPORTS, InputError
 from .codebook import learn_codes, set_prototypes, strikes_heard, tokens_of
-from .distil import Distiller, Teacher, distil, jitter, lessons
-from .knock_data import PROPORTIONS, Photos, World, batch, paired, read_photos, read_world
+from .distil import Distiller, Teacher, distil, jitter, lessons, pupil
+from .knock_data import (
+    PROPORTIONS,
+    Photos,
+    Shown,
+    World,
+    batch,
+    paired,
+    read_photos,
+    read_world,
+    show,
+    squares,
+)
 from .loop import LoopConfig, fit
+from .straight import STRIKES, shares, straighten
 
 
 class Helpers(nn.Module):
@@ -30,20 +43,22 @@ class Helpers(nn.Module):
     A picture tells thousands of truths (the normal, the depth, the material of every pixel); two clicks ask for two.
     """
 
-    def __init__(self, config: KnockConfig, families: int) -> None:
+    def __init__(self, config: KnockConfig) -> None:
         super().__init__()
         w = config.eyes.widths
-        self.geometry = nn.Conv2d(w[1], 5, 1)
-        self.geometry16 = nn.Conv2d(w[2], 5, 1)
+        self.geometry = nn.Conv2d(w[1], 6, 1)
+        self.geometry16 = nn.Conv2d(w[2], 6, 1)
         self.matter = nn.Conv2d(w[2], KINDS, 1)
         self.matter32 = nn.Conv2d(w[3], KINDS, 1)
-        self.family = nn.Linear(config.width, families)
-        self.drawn = nn.Linear(config.width, families * PROPORTIONS)
+        self.family = nn.Linear(config.width, config.sorts)
+        seen = 2 * (w[2] + w[3]) + sum(w[1:])
+        self.support_seen = nn.Linear(seen, len(SUPPORTS))
+        self.drawn = nn.Linear(config.width, config.sorts * PROPORTIONS)
 
     def dense_loss(
         self, maps: Sequence[torch.Tensor], truth: torch.Tensor, kind: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """`truth` (b, 5, h, w) as in `World.maps`; `kind` (b, KINDS) the share of each component in the material."""
+        """`truth` (b, 6, h, w) as in `World.maps`; `kind` (b, KINDS) the share of each component in the material."""
         terms = {}
         for name, m, head in (("geometry8", maps[0], self.geometry), ("geometry16", maps[1], self.geometry16)):
             t = F.interpolate(truth, m.shape[-2:], mode="area")
@@ -54,18 +69,14 @@ class Helpers(nn.Module):
             relief = F.smooth_l1_loss(guess[:, 4], t[:, 4], reduction="none", beta=0.1)
             term = 0.3 * (normal * on[:, 0]).sum() / on.sum().clamp_min(1)
             term = term + 0.3 * (relief * ground).sum() / ground.sum().clamp_min(1)
-            terms[name] = term + 0.3 * F.binary_cross_entropy_with_logits(guess[:, 3:4], t[:, 3:4])
+            which = [3, 5]  # on the object, on what is beside it
+            terms[name] = term + 0.6 * F.binary_cross_entropy_with_logits(guess[:, which], t[:, which])
         for name, m, head in (("matter16", maps[1], self.matter), ("matter32", maps[2], self.matter32)):
             on = F.interpolate(truth[:, 3:4], m.shape[-2:], mode="area")[:, 0]
             on = on * (on > 0.3)
             miss = -(F.log_softmax(head(m), 1) * kind[:, :, None, None]).sum(1)
             terms[name] = 0.3 * (miss * on).sum() / on.sum().clamp_min(1)
         return terms
-
-
-def shares(model: Knock, matter: torch.Tensor, sigma: float = 0.3) -> torch.Tensor:
-    """How much of each mixture component is in the materials (n, 9): a soft nearest centre, (n, KINDS)."""
-    return torch.softmax(-0.5 * (torch.cdist(matter, model.thinker.centres) / sigma).square(), -1)
 
 
 def mixture_loss(out: dict[str, torch.Tensor], matter: torch.Tensor, sigma: float = 0.18) -> torch.Tensor:
@@ -110,7 +121,9 @@ def world_loss(
     matter, scalars = t(world.matter), t(world.scalars)
     loss["matter"] = 0.4 * mixture_loss(o, matter).mean()
     loss["kind"] = -0.6 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
-    loss["family"] = 0.15 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
+    loss["straight"] = -0.8 * (F.log_softmax(o["straight"], -1) * shares(model, matter)).sum(-1).mean()
+    loss["family"] = 0.2 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
+    loss["sort"] = 0.8 * F.cross_entropy(o["sort"], t(world.family))
     drawn = t(world.drawn)
     guess = helpers.drawn(out["modes_token"][on]).unflatten(-1, (-1, PROPORTIONS))
     guess = guess[torch.arange(len(drawn)), t(world.family)]
@@ -124,9 +137,11 @@ def world_loss(
     loss["size"] = 0.3 * ((0.5 * miss.square() + o["log_size_std"]) * unknown).mean()
     loss["wall"] = 0.5 * F.smooth_l1_loss(o["log_wall"], scalars[:, 1], beta=0.1)
     loss["fill"] = 0.5 * F.smooth_l1_loss(o["log_fill"], scalars[:, 3], beta=0.1)
-    loss["hollow"] = 0.3 * F.binary_cross_entropy_with_logits(o["hollow"], scalars[:, 2])
-    support = F.cross_entropy(o["support"], t(world.support), reduction="none")
-    loss["support"] = 0.2 * (support * whole).sum() / whole.sum().clamp_min(1)
+    loss["hollow"] = 0.4 * F.binary_cross_entropy_with_logits(o["hollow"], scalars[:, 2])
+    asked = whole * torch.from_numpy(~know_support[on.numpy()]).float()
+    for name, guess, weight in (("support", o["support"], 0.6), ("support_seen", helpers.support_seen(o["seen"]), 0.3)):
+        miss_support = F.cross_entropy(guess, t(world.support), reduction="none")
+        loss[name] = weight * (miss_support * asked).sum() / asked.sum().clamp_min(1)
     loss["normal"] = 0.3 * (1 - (o["normal"] * b["normal"]).sum(-1)).mean()
 
     # Lines: dimensionless frequencies f·size/c, matched in order (optimal transport on a line).
@@ -191,45 +206,6 @@ def centres(matter: np.ndarray, count: int = KINDS, seed: int = 0) -> np.ndarray
     return out.astype(np.float32)
 
 
-PARTS = 4  # of each photo, when what is read straight is fitted
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """Parts of real photos (n, 3, size, size), where each is clicked (n, 2), and its material (n,)."""
-
-    x: torch.Tensor
-    click: torch.Tensor
-    material: np.ndarray
-
-
-def show(photos: Photos, rng: np.random.Generator, count: int, size: int) -> Shown:
-    """`count` photos, balanced over materials: zoomed, turned and mirrored, clicked anywhere in the middle."""
-    material = rng.integers(len(photos.names), size=count)
-    rows = np.array([rng.choice(np.flatnonzero(photos.material == k)) for k in material])
-    x = torch.from_numpy(photos.pixels[rows]).permute(0, 3, 1, 2).float() / 255
-    click = rng.uniform(0.3, 0.7, (count, 2)).astype(np.float32)
-    side = x.shape[-1]
-    out = []
-    for i in range(count):
-        zoom = float(rng.uniform(0.6, 1.0))
-        w = round(zoom * side)
-        low = np.maximum(0, np.ceil(click[i] * side - w + 8)).astype(int)
-        high = np.minimum(side - w, np.floor(click[i] * side - 8)).astype(int)
-        x0, y0 = (int(rng.integers(a, max(a, b) + 1)) for a, b in zip(low, high, strict=True))
-        part = x[i : i + 1, :, y0 : y0 + w, x0 : x0 + w]
-        click[i] = np.clip((click[i] * side - (x0, y0)) / w, 0, 1)
-        turn = int(rng.integers(4))
-        part = torch.rot90(part, turn, (2, 3))
-        for _ in range(turn):  # a quarter turn counter-clockwise takes (x, y) to (y, 1 − x)
-            click[i] = (click[i, 1], 1 - click[i, 0])
-        if rng.random() < 0.5:
-            part = part.flip(-1)
-            click[i, 0] = 1 - click[i, 0]
-        out.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True))
-    return Shown(torch.cat(out), torch.from_numpy(click), material)
-
-
 def photo_loss(
     model: Knock,
     shown: Shown,
@@ -246,12 +222,12 @@ def photo_loss(
     target = torch.from_numpy(world.matter[heard])
     given = given_vector(len(heard), np.exp(rng.normal(0.2, 0.1, len(heard))), None, None, world.support[heard])
     o = model.thinker(maps, shown.click, given)
-    kind = -(F.log_softmax(o["kind"], -1) * shares(model, target)).sum(-1).mean()
+    kind, straight = (-(F.log_softmax(o[k], -1) * shares(model, target)).sum(-1).mean() for k in ("kind", "straight"))
     lines = (torch.from_numpy(x[heard]) for x in (world.log_frequency, world.log_bare, world.log_loss))
     log_f, log_bare, log_loss = lines
     have = (~log_f.isnan()).float()
     return {
-        "photos": 0.3 * mixture_loss(o, target).mean() + 0.5 * kind,
+        "photos": 0.3 * mixture_loss(o, target).mean() + 0.5 * (kind + straight),
         "photos_decay": 0.3 * decay_loss(o["log_extra"], log_f, log_bare, log_loss, have),
         "photos_struck": 0.1 * F.softplus(-o["struck"]).mean(),
     }
@@ -259,16 +235,20 @@ def photo_loss(
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
-    """A larger network, the eyes that learn from it, and what they look at together, so many at a time."""
+    """A larger network, the eyes that learn from it, and what they look at beside the world, so many at a time."""
 
     teacher: Teacher
     student: Distiller
-    pictures: Sequence[np.ndarray] | np.ndarray
-    count: int
+    pictures: Sequence[np.ndarray] | np.ndarray = ()
+    count: int = 0
 
 
 class Trained(nn.Module):
-    """What a stage updates: the model, and the read-outs of its teachers (the world's truth, a larger network)."""
+    """What a stage updates: the model, and the read-outs of its teachers (the world's truth, a larger network).
+
+    The eyes normalise by what they have met so far, not by the batch: whatever is looked at, and as they will when
+    nobody trains them.
+    """
 
     def __init__(self, model: Knock, helpers: Helpers, student: Distiller | None) -> None:
         super().__init__()
@@ -276,78 +256,10 @@ class Trained(nn.Module):
         self.helpers = helpers
         self.heads = student.heads if student else None
 
-
-# --- read straight off what is seen -----------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def straighten(
-    model: Knock, world: World, run: KnockRun, photos: Photos | None = None, partners: Sequence[np.ndarray] = ()
-) -> Knock:
-    """Fit how kinds of material are read off what is seen, as a whole: multinomial logistic regression.
-
-    From all pictures of the world at two strikes, as they are and mirrored; a fourth of the weight is that of `photos`,
-    several parts of each, which mean the materials of their `partners` in equal shares.
-    """
-    rng = np.random.default_rng([run.seed, 7])
-    target = shares(model, torch.from_numpy(world.matter))
-    x, y = [], []
-    for mirrored in (False, True):
-        which = rng.integers(world.place.shape[1], size=len(world))
-        click = torch.from_numpy(world.place[np.arange(len(world)), which])
-        x.append(_seen(model, world.pictures, click, run.size, mirrored))
-        y.append(target)
-    weight = [torch.full((2 * len(world),), 1.0 / (2 * len(world)))]
-    if photos is not None:
-        meant = torch.stack([target[torch.from_numpy(rows)].mean(0) for rows in partners])
-        for _ in range(PARTS * len(photos.pixels) // run.photos):
-            shown = show(photos, rng, run.photos, run.size)
-            maps = model.eyes(shown.x)
-            given = given_vector(run.photos, np.ones(run.photos))
-            x.append(model.thinker(maps, shown.click, given)["seen"])
-            y.append(meant[torch.from_numpy(shown.material)])
-        count = sum(map(len, x)) - 2 * len(world)
-        weight = [0.75 * weight[0], torch.full((count,), 0.25 / count)]
-    fit = _regression(torch.cat(x), torch.cat(y), torch.cat(weight))
-    model.thinker.straight.weight.copy_(fit[0])
-    model.thinker.straight.bias.copy_(fit[1])
-    return model
-
-
-def _seen(model: Knock, pictures: np.ndarray, click: torch.Tensor, size: int, mirrored: bool = False) -> torch.Tensor:
-    """What the thinker sees of pictures (n, side, side, 3) at clicks (n, 2): (n, features)."""
-    if mirrored:
-        click = torch.stack([1 - click[:, 0], click[:, 1]], -1)
-    out = []
-    for start in range(0, len(pictures), 64):
-        x = torch.from_numpy(pictures[start : start + 64]).permute(0, 3, 1, 2).float() / 255
-        maps = model.eyes(F.interpolate(x.flip(-1) if mirrored else x, (size, size), mode="bilinear", antialias=True))
-        out.append(model.thinker(maps, click[start : start + 64], given_vector(len(x), np.ones(len(x))))["seen"])
-    return torch.cat(out)
-
-
-@torch.inference_mode(False)
-def _regression(
-    x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float = 1e-2
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (kinds, features) and biases of the logits of shares `y` (n, kinds); `ridge` on standardised features."""
-    x, y, weight = x.clone(), y.clone(), weight.clone()
-    middle, spread = x.mean(0), x.std(0) + 1e-3
-    x = (x - middle) / spread
-    slope = torch.zeros(y.shape[1], x.shape[1], requires_grad=True)
-    level = torch.zeros(y.shape[1], requires_grad=True)
-    optimiser = torch.optim.LBFGS([slope, level], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        miss = -(F.log_softmax(F.linear(x, slope, level), -1) * y).sum(-1)
-        total = (miss * weight).sum() + ridge * slope.square().sum()
-        total.backward()
-        return total
-
-    optimiser.step(loss)
-    slope, level = slope.detach(), level.detach()
-    return slope / spread, level - (slope / spread) @ middle
+    def train(self, mode: bool = True) -> Trained:
+        super().train(mode)
+        self.model.eyes.eval()
+        return self
 
 
 # --- stages ----------------------------------------------------------------------------------------------------------
@@ -358,16 +270,16 @@ class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
     eye_steps: int = 1000
-    world_steps: int = 2400
+    world_steps: int = 1800
     unlabelled_steps: int = 100
-    photo_steps: int = 350
+    photo_steps: int = 450
     code_steps: int = 600
-    pictures: int = 28
+    pictures: int = 24
     clicks: int = 2
-    lessons: int = 12
-    photos: int = 24
-    size: int = 128
-    small: int = 96
+    lessons: int = 24
+    photos: int = 16
+    size: int = 192
+    small: int = 128
     seed: int = 0
 
 
@@ -399,34 +311,28 @@ def adapt(
         size = run.small if photos is None and step < 0.4 * steps else run.size
         b = batch(world, rng, run.pictures, run.clicks, size)
         looked = [jitter(b["x"], g)]
-        if teaching is not None:
-            looked.append(lessons(teaching.pictures, rng, g, teaching.count, size))
         shown = None
         if photos is not None:
             shown = show(photos, rng, run.photos, size)
             looked.append(jitter(shown.x, g))
-        # One look at everything: apart, each source would be normalised by its own statistics, and none as later.
-        seen = model.eyes(torch.cat(looked).contiguous(memory_format=torch.channels_last))
+        if teaching is not None and teaching.count:
+            looked.append(lessons(teaching.pictures, rng, g, teaching.count, size))
+        together = torch.cat(looked).contiguous(memory_format=torch.channels_last)
+        seen = model.eyes(together)
         counts = [len(x) for x in looked]
         parts = list(zip(*(m.split(counts) for m in seen), strict=True))
         terms = world_loss(model, helpers, world, b, parts[0], rng)
-        if teaching is not None:
-            answers = teaching.student.loss(parts[1], teaching.teacher(looked[1]))
-            terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         if shown is not None:
-            terms |= photo_loss(model, shown, parts[-1], world, partners, rng)
+            terms |= photo_loss(model, shown, parts[1], world, partners, rng)
+        if teaching is not None:
+            answers = teaching.student.loss(seen, teaching.teacher(together))
+            terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         return terms
 
-    slow = list(model.eyes.parameters())
-    ids = {id(p) for p in slow}
-    # The ears, the codebook, the code's direction and what is read straight are learned later, from what all the rest
-    # has become.
+    # The ears, the codebook and the code's direction are learned later, from what all the rest has become.
     thinker = model.thinker
-    late = {id(p) for m in (model.ears, thinker.code, thinker.straight) for p in m.parameters()}
-    late.add(id(thinker.codebook))
-    rest = [p for p in trained.parameters() if id(p) not in ids | late]
-    # What the eyes have from their teacher is worth more than what they can learn from a few thousand pictures.
-    groups: list[dict[str, object]] = [{"params": slow, "lr": 0.5 * lr}, {"params": rest, "lr": lr}]
+    late = {id(p) for m in (model.ears, thinker.code) for p in m.parameters()} | {id(thinker.codebook)}
+    groups: list[dict[str, object]] = [{"params": [p for p in trained.parameters() if id(p) not in late]}]
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
     return model
 
@@ -439,8 +345,7 @@ def calibrate(model: Knock, world: World, size: int) -> tuple[float, float]:
         ratios = []
         for start in range(0, len(world), 64):
             part = np.arange(start, min(start + 64, len(world)))
-            x = torch.from_numpy(world.pictures[part]).permute(0, 3, 1, 2).float() / 255
-            maps = model.eyes(F.interpolate(x, (size, size), mode="bilinear", antialias=True))
+            maps = model.eyes(squares(world.pictures[part], size))
             given = given_vector(len(part), np.ones(len(part)), np.exp(world.scalars[part, 0]) if known else None)
             o = model.thinker(maps, torch.from_numpy(world.place[part, 0]), given)
             speed = o["matter"][:, 0].numpy() * MATTER_SCALE[0] + MATTER_MEAN[0]
@@ -457,6 +362,7 @@ def train(
     out: Path,
     photos: Path | None = None,
     teacher: Path | None = None,
+    start: str | Path | None = None,
     run: KnockRun | None = None,
 ) -> Path:
     """Train `knock` and leave checkpoints in `out`: `final`, and `simulation` and `unlabelled` (without a codebook).
@@ -464,48 +370,83 @@ def train(
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
     looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
-    resumes.
+    resumes. `start`: a model that learns on in this world and then from pairs; what it had of photos, all that comes of
+    it has, so the other two stages are left out.
     """
     run = run or tiny()
     torch.manual_seed(run.seed)
     out.mkdir(parents=True, exist_ok=True)
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
-    model = Knock(KnockConfig(EyesConfig(run.size)))
-    helpers = Helpers(model.config, int(seen.family.max()) + 1)
-    model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
+    sorts = int(seen.family.max()) + 1
+    model = Knock(KnockConfig(sorts=sorts)) if start is None else Knock.load(start)
+    if model.config.sorts < sorts:
+        raise InputError(f"The model knows {model.config.sorts} sorts of shape, and {world} holds {sorts}.")
+    eyes = dataclasses.replace(model.config.eyes, size=run.size)
+    model.config = dataclasses.replace(model.config, eyes=eyes)
+    helpers = Helpers(model.config)
     teaching = None
     if teacher is not None:
         master = Teacher(teacher)
-        loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
-        student = distil(master, seen.pictures, model.config.eyes, loop, 48, out / "eyes", run.small)
-        model.eyes = student.eyes
-        teaching = Teaching(master, student, seen.pictures, run.lessons)
+        if start is None:
+            loop = LoopConfig(run.eye_steps, 3e-3, seed=run.seed)
+            student = distil(master, seen.pictures, eyes, loop, 48, out / "eyes", run.small)
+            model.eyes = student.eyes
+        else:
+            student = pupil(master, seen.pictures, model.eyes, run.seed, run.size)
+        teaching = Teaching(master, student)
+    if start is None:
+        model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
     adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
     if photos is None:
-        finish(straighten(model, seen, run), seen, validation, out / "codes", run, None)
-        return model.save(out / "final")
-    straighten(model, seen, run).save(out / "simulation")
-    real = read_photos(photos, 192)
-    if teaching is not None:
-        teaching = dataclasses.replace(
-            teaching, pictures=real.pixels, count=3 * run.lessons
-        )  # they are new to the eyes
-        adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=teaching)
-        teaching = dataclasses.replace(teaching, count=run.lessons)
-        straighten(model, seen, run).save(out / "unlabelled")
+        finish(straighten(model, seen, run.size, run.seed), seen, validation, out / "codes", run, None)
+        return model.save(out / "final", card(len(seen), None))
+    real = read_photos(photos, 256)
+    if start is None:
+        straighten(model, seen, run.size, run.seed).save(out / "simulation")
+        if teaching is not None:  # photos are new to the eyes
+            looking = dataclasses.replace(teaching, pictures=real.pixels, count=run.lessons)
+            adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=looking)
+            straighten(model, seen, run.size, run.seed).save(out / "unlabelled")
     partners = [paired(seen, name) for name in real.names]
     pairs = {"photos": real, "partners": partners}
+    before = {k: v.clone() for k, v in model.state_dict().items()}
     adapt(model, helpers, seen, out / "photos", run, run.photo_steps, 5e-4, teaching=teaching, **pairs)
-    straighten(model, seen, run, real, partners)
+    halfway(model, before)
+    straighten(model, seen, run.size, run.seed, real, partners)
     finish(model, seen, validation, out / "codes", run, real)
-    return model.save(out / "final")
+    return model.save(out / "final", card(len(seen), real))
+
+
+@torch.no_grad()
+def halfway(model: nn.Module, before: Mapping[str, torch.Tensor]) -> None:
+    """Half way back to the state `before`: most of what was learned since, and of what it cost.
+
+    Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022.
+    """
+    for k, v in model.state_dict().items():
+        if v.is_floating_point():
+            v.lerp_(before[k], 0.5)
+
+
+def card(pictures: int, photos: Photos | None) -> hub.Card:
+    """What is known of the weights before they are measured."""
+    real = "" if photos is None else f" and {len(photos.pixels)} photos of {len(photos.names)} materials"
+    return hub.Card(
+        "knock/tiny",
+        "Apache-2.0",
+        "Knock on a photo: a picture and a click become physics tokens, then modes, then sound. CPU, no download.",
+        f"A world of our own, {pictures} path-traced pictures (`synesthesia world knock`){real}.",
+        "`runs/knock_tiny.sh`: eyes that learn from a larger network where there is one, eyes and thinker on the "
+        "world, pairs of photos and sounds, what is read straight, the codebook.",
+        "Not measured yet.",
+    )
 
 
 def finish(model: Knock, seen: World, validation: Path, folder: Path, run: KnockRun, photos: Photos | None) -> None:
     """Codebook, prototypes, and the calibration of the pitch interval, for a model whose tokens are done."""
     model.eval()
-    tokens, rows, strikes = tokens_of(model, seen, 1, run.size, run.seed)
+    tokens, rows, strikes = tokens_of(model, seen, STRIKES, run.size, run.seed)
     mels = strikes_heard(seen, rows, strikes, run.seed)
     heard, thought = mels, tokens
     if photos is not None:  # a fifth of what the codebook learns from is real
@@ -525,12 +466,10 @@ def finish(model: Knock, seen: World, validation: Path, folder: Path, run: Knock
 
 @torch.inference_mode()
 def photo_tokens(model: Knock, photos: Photos, size: int) -> torch.Tensor:
-    """Matter tokens of the middle of every photo."""
+    """What is thought of the matter of the middle of every photo."""
     out = []
     for start in range(0, len(photos.pixels), 64):
-        x = torch.from_numpy(photos.pixels[start : start + 64]).permute(0, 3, 1, 2).float() / 255
-        maps = model.eyes(F.interpolate(x, (size, size), mode="bilinear", antialias=True))
-        out.append(
-            model.thinker(maps, torch.full((len(x), 2), 0.5), given_vector(len(x), np.ones(len(x))))["matter_token"]
-        )
+        x = squares(photos.pixels[start : start + 64], size)
+        maps = model.eyes(x)
+        out.append(model.thinker(maps, torch.full((len(x), 2), 0.5), given_vector(len(x), np.ones(len(x))))["thought"])
     return torch.cat(out)

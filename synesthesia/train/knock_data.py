@@ -22,7 +22,9 @@ class World:
     """A world in memory, one row per picture; strikes are (rows, P, ...), lines beyond an object's last are NaN."""
 
     pictures: np.ndarray  # (n, side, side, 3) uint8
-    maps: np.ndarray  # (n, side/4, side/4, 5) float16: the normal, 1 on the object, log depth over the object's median
+    # (n, side/4, side/4, 6) float16: the normal, 1 on the object, log depth over the object's median, the share of what
+    # is neither object nor ground (strings, hands, clamps, clutter)
+    maps: np.ndarray
     matter: np.ndarray  # (n, 9) in the units of the network
     scalars: np.ndarray  # (n, 4): log size, log wall/size, hollow, log fill
     support: np.ndarray  # (n,) index into SUPPORTS
@@ -41,6 +43,7 @@ class World:
         return len(self.pictures)
 
 
+OTHER = 3  # in the masks of worlds: neither background (0) nor object (1) nor ground (2)
 PROPORTIONS = 7  # the most numbers that a sort of shape is drawn with
 
 
@@ -73,7 +76,10 @@ def gather(items: Iterable[Example]) -> World:
         depth = np.maximum(a["depth"][small, small], 1e-4)
         middle = float(np.median(depth[on > 0])) if on.any() else 1.0
         relief = np.clip(np.log(depth / middle), -1.5, 1.5)
-        maps = np.concatenate([a["normal"][small, small], on[..., None], relief[..., None]], -1).astype(np.float16)
+        rows_, columns = on.shape
+        beside = (a["mask"][: 4 * rows_, : 4 * columns] == OTHER).reshape(rows_, 4, columns, 4).mean((1, 3))
+        extra = [np.asarray(m)[..., None] for m in (on, relief, beside)]
+        maps = np.concatenate([a["normal"][small, small], *extra], -1).astype(np.float16)
         fill = t["volume"] / t["size"] ** 3
         scalars = [np.log(t["size"]), np.log(t["wall"] / t["size"]), float(t["hollow"]), np.log(fill)]
         rows.append((
@@ -107,13 +113,19 @@ def read_world(path: Path) -> World:
     return gather(examples(path, only={"jpg", "json", "safetensors", "mask.png", "normal.png", "depth.png"}))
 
 
+def squares(pictures: np.ndarray, size: int) -> torch.Tensor:
+    """Square pictures (n, side, side, 3) as eyes take them: (n, 3, size, size) in [0, 1]."""
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+
+
 def batch(
     world: World, rng: np.random.Generator, pictures: int, clicks: int, size: int, move: bool = True
 ) -> dict[str, Any]:
     """Random pictures with their truth, each turned, moved, scaled and mirrored its own way; `clicks` strikes on each.
 
     A fourth of the pictures also gets a strike beside the object. A fourth gets the object in front of another picture:
-    then neither its support nor its size can be seen ("whole" is False). "maps" are (pictures, 5, size/4, size/4).
+    then neither its support nor its size can be seen ("whole" is False). "maps" are (pictures, 6, size/4, size/4).
     """
     rows = rng.choice(len(world), pictures, replace=len(world) < pictures)
     x = torch.from_numpy(world.pictures[rows]).permute(0, 3, 1, 2).float() / 255
@@ -189,7 +201,9 @@ def _before_another(x: torch.Tensor, maps: torch.Tensor, whole: np.ndarray) -> t
     behind = x[there].flip(-1)
     x, maps = x.clone(), maps.clone()
     x[here] = torch.lerp(behind, x[here], soft)
+    beside = torch.where(on > 0.5, torch.zeros(()), maps[there, 5:].flip(-1))
     maps[here] = torch.where(on > 0.5, maps[here], torch.zeros(()))
+    maps[here, 5:] = beside
     return x, maps
 
 
@@ -242,3 +256,39 @@ def paired(world: World, name: str) -> np.ndarray:
     allowed = PAIRS[name]
     ok = [all(part in allowed for part in str(t["material"]).split(":")[0].split("~")) for t in world.truth]
     return np.flatnonzero(ok)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Parts of real photos (n, 3, size, size), where each is clicked (n, 2), and its material (n,)."""
+
+    x: torch.Tensor
+    click: torch.Tensor
+    material: np.ndarray
+
+
+def show(photos: Photos, rng: np.random.Generator, count: int, size: int) -> Shown:
+    """`count` photos, balanced over materials: zoomed, turned and mirrored, clicked anywhere in the middle."""
+    material = rng.integers(len(photos.names), size=count)
+    rows = np.array([rng.choice(np.flatnonzero(photos.material == k)) for k in material])
+    x = torch.from_numpy(photos.pixels[rows]).permute(0, 3, 1, 2).float() / 255
+    click = rng.uniform(0.3, 0.7, (count, 2)).astype(np.float32)
+    side = x.shape[-1]
+    out = []
+    for i in range(count):
+        zoom = float(rng.uniform(0.6, 1.0))
+        w = round(zoom * side)
+        low = np.maximum(0, np.ceil(click[i] * side - w + 8)).astype(int)
+        high = np.minimum(side - w, np.floor(click[i] * side - 8)).astype(int)
+        x0, y0 = (int(rng.integers(a, max(a, b) + 1)) for a, b in zip(low, high, strict=True))
+        part = x[i : i + 1, :, y0 : y0 + w, x0 : x0 + w]
+        click[i] = np.clip((click[i] * side - (x0, y0)) / w, 0, 1)
+        turn = int(rng.integers(4))
+        part = torch.rot90(part, turn, (2, 3))
+        for _ in range(turn):  # a quarter turn counter-clockwise takes (x, y) to (y, 1 − x)
+            click[i] = (click[i, 1], 1 - click[i, 0])
+        if rng.random() < 0.5:
+            part = part.flip(-1)
+            click[i, 0] = 1 - click[i, 0]
+        out.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True))
+    return Shown(torch.cat(out), torch.from_numpy(click), material)
