@@ -103,12 +103,15 @@ def test_a_moved_picture_takes_its_truth_along() -> None:
 def test_eyes_normalise_as_they_will_when_nobody_trains_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1))
-    before = {k: v.clone() for k, v in model.eyes.state_dict().items()}
     run = knock.KnockRun(pictures=4, size=40, small=40)
-    knock.adapt(model, knock.Helpers(model.config), _world(), tmp_path, run, 2, 1e-3)
-    after = model.eyes.state_dict()
-    assert torch.equal(after["stem.1.running_mean"], before["stem.1.running_mean"])
-    assert not torch.equal(after["stem.0.weight"], before["stem.0.weight"])
+    states = [{k: v.clone() for k, v in model.eyes.state_dict().items()}]
+    for stage in ("first", "second"):  # eyes that have met nothing have nothing else to normalise by than the batch
+        knock.adapt(model, knock.Helpers(model.config), _world(), tmp_path / stage, run, 2, 1e-3)
+        states.append({k: v.clone() for k, v in model.eyes.state_dict().items()})
+    new, once, twice = states
+    assert not torch.equal(once["stem.1.running_mean"], new["stem.1.running_mean"])
+    assert torch.equal(twice["stem.1.running_mean"], once["stem.1.running_mean"])
+    assert not torch.equal(twice["stem.0.weight"], once["stem.0.weight"])
 
 
 def test_an_object_before_another_picture_keeps_its_own_pixels() -> None:

@@ -246,8 +246,8 @@ class Teaching:
 class Trained(nn.Module):
     """What a stage updates: the model, and the read-outs of its teachers (the world's truth, a larger network).
 
-    The eyes normalise by what they have met so far, not by the batch: whatever is looked at, and as they will when
-    nobody trains them.
+    Eyes that have learned before normalise by what they have met so far, not by the batch: whatever is looked at, and
+    as they will when nobody trains them.
     """
 
     def __init__(self, model: Knock, helpers: Helpers, student: Distiller | None) -> None:
@@ -255,10 +255,13 @@ class Trained(nn.Module):
         self.model = model
         self.helpers = helpers
         self.heads = student.heads if student else None
+        counted = [m.num_batches_tracked for m in model.eyes.modules() if isinstance(m, nn.BatchNorm2d)]
+        self.settled = all(int(n) > 0 for n in counted if n is not None)
 
     def train(self, mode: bool = True) -> Trained:
         super().train(mode)
-        self.model.eyes.eval()
+        if self.settled:
+            self.model.eyes.eval()
         return self
 
 

@@ -76,8 +76,9 @@ def gather(items: Iterable[Example]) -> World:
         depth = np.maximum(a["depth"][small, small], 1e-4)
         middle = float(np.median(depth[on > 0])) if on.any() else 1.0
         relief = np.clip(np.log(depth / middle), -1.5, 1.5)
-        rows_, columns = on.shape
-        beside = (a["mask"][: 4 * rows_, : 4 * columns] == OTHER).reshape(rows_, 4, columns, 4).mean((1, 3))
+        tall, wide = on.shape
+        other = np.pad(a["mask"] == OTHER, 3)[3 : 3 + 4 * tall, 3 : 3 + 4 * wide]  # a side need not be whole fours
+        beside = other.reshape(tall, 4, wide, 4).mean((1, 3))
         extra = [np.asarray(m)[..., None] for m in (on, relief, beside)]
         maps = np.concatenate([a["normal"][small, small], *extra], -1).astype(np.float16)
         fill = t["volume"] / t["size"] ** 3
