@@ -161,10 +161,12 @@ def strike(tab: Any) -> None:
 
 
 def pitch(sound: Sound) -> float:
-    """The frequency at which there is most of it, above 20 Hz."""
+    """The frequency of the lowest line with a fiftieth of the loudest's power: which is loudest the mallet decides."""
     power = np.abs(np.fft.rfft(sound.mono * np.hanning(sound.mono.size))) ** 2
     hz = np.fft.rfftfreq(sound.mono.size, 1 / sound.rate)
-    return float(hz[np.argmax(np.where(hz > 20, power, 0))])
+    power[hz < 20] = 0
+    low = hz[np.argmax(power > 0.02 * power.max())]
+    return float(hz[np.argmax(np.where((hz >= low) & (hz < 1.4 * low), power, 0))])
 
 
 def struck(tab: Any) -> Sound:
