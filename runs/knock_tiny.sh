@@ -1,5 +1,5 @@
 #!/bin/sh
-# Cost: about six hours on two CPU cores (worlds 2, first model 2, learning on 2; docs/log.md has what was measured); not yet run on a GPU.
+# Cost: some six hours on two CPU cores (worlds 2, first model 2, learning on 2), added up from parts: not yet run whole, nor on a GPU.
 # The recipe of knock/tiny: sh runs/knock_tiny.sh DATA TEACHERS [OUT]
 #   DATA      holds photos/materials/<material>/*.jpg (MIT; the train blocks are paired with sounds of their material)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)

@@ -335,6 +335,8 @@ class Thinker(nn.Module):
         first = modes[:, 0] - 1.5 + (1.3 * torch.sigmoid(modes[:, 1]) - 0.15) * (thin + 3.0)
         log_shape, hollow = first[:, None] + rise, body[:, 3]
         if not self.training:
+            # What token and sorts say of lines is wrong in different ways: their mean is nearer than either, where
+            # walls and hollowness are best left to the sorts. The token learns as if it were alone.
             log_wall, share, usual = self.sorts(seen, thin, given[:, 3] > 0)
             log_shape, hollow = 0.5 * (log_shape + usual), torch.logit(share, 1e-3)
         return {

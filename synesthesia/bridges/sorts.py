@@ -3,7 +3,7 @@
 How a body rings depends first on what sort of thing it is, a bowl or a bar, and then on its proportions. Which sort is
 read straight off what is seen; of each sort it is known from worlds how thick its walls are, whether it is hollow and
 where its lines lie. Several may fit a picture; what is said is the middle of what they say, weighed by how likely each
-is, for half way between the lines of a bowl and of a bar nothing rings.
+is: a few unlikely sorts that ring three octaves away do not move it, as they would a mean.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class Sorts(nn.Module):
         self.which = nn.Linear(features, count)
         nn.init.zeros_(self.which.weight)
         nn.init.zeros_(self.which.bias)
-        for name, shape in (("wall", (count,)), ("hollow", (count,)), ("lines", (count, lines))):
-            self.register_buffer(name, torch.zeros(*shape))
-        self.register_buffer("slope", torch.zeros(count, lines))
+        for name in ("wall", "hollow"):
+            self.register_buffer(name, torch.zeros(count))
+        for name in ("lines", "slope"):
+            self.register_buffer(name, torch.zeros(count, lines))
 
     def forward(
         self,
