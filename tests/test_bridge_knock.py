@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synesthesia.bridges.knock import ANCHORS, LINES, Knock, KnockConfig, Physics, given_vector
-from synesthesia.bridges.sorts import weighted_median
+from synesthesia.bridges.sorts import weighted_quantile
 from synesthesia.encoders.vision import EyesConfig
 from synesthesia.physics.materials import COATINGS, MATERIALS, loss_parts
 from synesthesia.senses import SUPPORTS, Image, InputError
@@ -175,8 +175,8 @@ def test_nothing_given_is_told_from_one_metre() -> None:
 @given(st.lists(st.tuples(st.floats(-5, 5, width=32), st.floats(0.0625, 1, width=32)), min_size=1, max_size=8))
 def test_half_of_the_weight_lies_on_either_side_of_the_middle(pairs: list[tuple[float, float]]) -> None:
     values, weights = (torch.tensor([column]) for column in zip(*pairs, strict=True))
-    middle = weighted_median(values, weights)
+    middle = weighted_quantile(values, weights)
     half = float(weights.sum()) / 2
     assert float(weights[values < middle].sum()) <= half + 1e-5
     assert float(weights[values <= middle].sum()) >= half - 1e-5
-    torch.testing.assert_close(weighted_median(values.flip(1)[..., None], weights.flip(1))[:, 0], middle)
+    torch.testing.assert_close(weighted_quantile(values.flip(1)[..., None], weights.flip(1))[:, 0], middle)

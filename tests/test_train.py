@@ -69,8 +69,9 @@ def _world(n: int = 6, side: int = 40) -> knock_data.World:
     lines = np.zeros((n, LINES), np.float32)
     return knock_data.World(
         np.repeat(picture[None], n, 0), maps, np.zeros((n, 9), np.float32), np.zeros((n, 4), np.float32),
-        np.zeros(n, int), lines, lines, lines, place, normal, np.zeros((n, 6, LINES), np.float32),
-        np.array(["a"] * n), np.zeros(n, int), np.zeros((n, knock_data.PROPORTIONS), np.float32), ({},) * n,
+        np.zeros(n, int), lines, lines, lines, lines, place, normal, np.zeros((n, 6, LINES), np.float32),
+        np.array(["a"] * n), np.zeros(n, int), np.zeros(n, int),
+        np.zeros((n, knock_data.PROPORTIONS), np.float32), ({},) * n,
     )  # fmt: skip
 
 
@@ -133,6 +134,27 @@ def test_interpolation_is_linear_in_log_frequency() -> None:
     torch.testing.assert_close(knock.interpolate(values, middle)[0], torch.arange(8) + 0.5, atol=1e-4, rtol=0)
     ends = torch.tensor([[1.0, 12.0]])
     torch.testing.assert_close(knock.interpolate(values, ends), torch.tensor([[0.0, 8.0]]), atol=1e-3, rtol=0)
+
+
+def test_a_coat_that_is_not_told_yet_is_learned() -> None:
+    """A layer loses thousands of times what is told at first; of the whole loss alone it would hardly be learned."""
+    log_f = torch.log(torch.tensor([[200.0, 1000.0, 5000.0]]))
+    truth, bare = torch.full((1, 3), np.log(0.07)), torch.full((1, 3), np.log(0.005))
+    steps = {}
+    for name in ("extra", "whole"):
+        told = torch.full((1, len(ANCHORS)), -9.0, requires_grad=True)
+        if name == "extra":
+            loss = knock.extra_loss(told, log_f, truth, torch.ones(1, 3))
+        else:
+            loss = knock.decay_loss(told, log_f, bare, torch.logaddexp(bare, truth), torch.ones(1, 3))
+        loss.backward()
+        assert told.grad is not None
+        steps[name] = float(told.grad.sum())
+    assert steps["extra"] < 8 * steps["whole"] < 0  # both want more of it
+    right = torch.full((1, len(ANCHORS)), float(np.log(0.07)))
+    assert knock.extra_loss(right, log_f, truth, torch.ones(1, 3)) < 1e-5
+    unheard = torch.full((1, 3), float(np.log(2e-5)))
+    assert knock.extra_loss(torch.full((1, len(ANCHORS)), -9.0), log_f, unheard, torch.ones(1, 3)) < 0.5
 
 
 def test_mixture_loss_prefers_the_right_component() -> None:
@@ -233,6 +255,23 @@ def test_what_shapes_of_a_sort_are_like_is_found_again() -> None:
     assert hollow.tolist() == pytest.approx([1.0, 1.0])
     torch.testing.assert_close(found[0, :2], torch.tensor([0.8, 0.0]).cummax(0).values, atol=0.02, rtol=0)
     assert (found[:, 2:] == found[:, 1:2]).all()  # lines that no shape of the sort had
+
+
+def test_what_coverings_cost_is_found_again() -> None:
+    n = 60
+    coat = np.arange(n) % 2
+    frequency = np.log(np.geomspace(60, 15000, LINES))[None].repeat(n, 0).astype(np.float32)
+    curve = np.stack([np.full(LINES, -9.0), -3.0 + 0.2 * (frequency[0] - np.log(1000.0))])
+    extra = (curve[coat] + np.random.default_rng(0).normal(0, 0.05, (n, 1))).astype(np.float32)
+    world = dataclasses.replace(_world(n), coat=coat, log_frequency=frequency, log_extra=extra)
+    model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1, coats=3))
+    straight.describe(model, world)
+    coats = model.thinker.coats
+    seen = torch.zeros(1, coats.which.in_features)
+    for likely, told in ((0.2, np.full(len(ANCHORS), -9.0)), (0.3, -3.0 + 0.2 * np.log(ANCHORS / 1000))):
+        coats.which.bias.data = torch.tensor([1 - likely, likely, 0.0]).clamp_min(1e-9).log()
+        np.testing.assert_allclose(coats(seen)[0].detach()[1:-1], told[1:-1], atol=0.06)
+    assert (coats.loss[2] == -8.0).all()  # of which there was none
 
 
 def test_half_way_back_is_the_mean() -> None:

@@ -30,7 +30,7 @@ from ..physics import strike as contact
 from ..physics.bank import FULL_SCALE, contact_noise, modal_bank
 from ..physics.materials import support_loss
 from ..senses import MALLETS, SUPPORTS, Image, InputError, Sound, Support
-from .sorts import Sorts
+from .sorts import Coats, Sorts
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -62,6 +62,7 @@ class KnockConfig:
     layers: int = 3
     dropout: float = 0.1
     sorts: int = 26  # of shapes, that are told apart
+    coats: int = 5  # coverings that are told apart, being bare among them
     # Factors on the standard deviation of log f₁ so that 80 % intervals cover 80 % of validation objects: size unknown,
     # size given.
     spread: tuple[float, float] = (1.0, 1.0)
@@ -253,6 +254,7 @@ class Thinker(nn.Module):
         nn.init.zeros_(self.straight.weight)
         nn.init.zeros_(self.straight.bias)
         self.sorts = Sorts(seen, config.sorts, LINES)
+        self.coats = Coats(seen, config.coats, len(ANCHORS))
         self.centres: torch.Tensor
         self.register_buffer("centres", torch.zeros(KINDS, len(MATTER)))
         # The direction compared with the codebook, from the matter token and how likely each centre is.
@@ -325,26 +327,32 @@ class Thinker(nn.Module):
         kind = kinds[..., 0] if self.training else straight
         thought = torch.cat([t["matter"], math.sqrt(KINDS) * straight.softmax(-1)], -1)
         direction = F.normalize(self.code(thought), dim=-1)
-        # One of many like it is chosen: six metals share what one plastic has.
+        # One of many like it is chosen, six metals share what one plastic has; then what is likely of those like it is
+        # averaged: between neighbours a mean is still a material, and nearer than any of them.
         like = torch.exp(-0.5 * (torch.cdist(self.centres, self.centres) / ALIKE).square())
-        best = (kind.softmax(-1) @ like).argmax(-1)
+        likely = kind.softmax(-1)
+        near = likely * like[(likely @ like).argmax(-1)]
+        near = near / near.sum(-1, keepdim=True)
         log_size, log_wall = body[:, 0] - 1.5, body[:, 2] - 3.0
         # Thin things sound lower, as a power of the wall between 0 (a solid) and 1 (a plate, a shell).
         known_size = torch.where(given[:, 1] > 0, given[:, 0] - 1.5, log_size.detach())
         thin = torch.where(given[:, 3] > 0, given[:, 2] - 4.5 - known_size, log_wall.detach()).clamp(-8.0, 0.0)
         first = modes[:, 0] - 1.5 + (1.3 * torch.sigmoid(modes[:, 1]) - 0.15) * (thin + 3.0)
         log_shape, hollow = first[:, None] + rise, body[:, 3]
+        log_extra = self.loss_(t["loss"]) - 5.0
         if not self.training:
             # What token and sorts say of lines is wrong in different ways: their mean is nearer than either, where
             # walls and hollowness are best left to the sorts. The token learns as if it were alone.
             log_wall, share, usual = self.sorts(seen, thin, given[:, 3] > 0)
             log_shape, hollow = 0.5 * (log_shape + usual), torch.logit(share, 1e-3)
+            log_extra = torch.maximum(log_extra, self.coats(seen))  # the token says hardly ever that there is a coat
         return {
             "kind": kind,
             "straight": straight,
             "sort": self.sorts.which(seen),
+            "coat": self.coats.which(seen),
             "means": means,
-            "matter": means[torch.arange(len(best), device=best.device), best],
+            "matter": (near[..., None] * means).sum(1),
             "direction": direction,
             "code": direction @ F.normalize(self.codebook, dim=-1).T / 0.1,
             "log_size": log_size,
@@ -357,7 +365,7 @@ class Thinker(nn.Module):
             "support": self.support(t["body"]),
             "log_shape": log_shape,
             "log_spread": self.spread(t["modes"])[:, 0].clamp(-4, 2) - 1.0,
-            "log_extra": self.loss_(t["loss"]) - 5.0,
+            "log_extra": log_extra,
             "log_gain": gains[:, :1] + gains[:, 1:],
             "thought": thought,
             "body_token": t["body"],

@@ -1,4 +1,4 @@
-"""Sorts of shape without names: which a picture shows, and what such shapes are like.
+"""Sorts of shape and of covering without names: which a picture shows, and what such shapes and coverings are like.
 
 How a body rings depends first on what sort of thing it is, a bowl or a bar, and then on its proportions. Which sort is
 read straight off what is seen; of each sort it is known from worlds how thick its walls are, whether it is hollow and
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
 
-def weighted_median(
-    values: Float[torch.Tensor, "n sorts ..."], weights: Float[torch.Tensor, "n sorts"]
+def weighted_quantile(
+    values: Float[torch.Tensor, "n sorts ..."], weights: Float[torch.Tensor, "n sorts"], quantile: float = 0.5
 ) -> Float[torch.Tensor, "n ..."]:
-    """The least value that half of the weight does not exceed, along the second axis."""
+    """The least value that this share of the weight does not exceed (default: the median), along the second axis."""
     ordered, order = values.sort(1)
     share = weights.reshape(*weights.shape, *[1] * (values.ndim - 2)).expand_as(values).gather(1, order).cumsum(1)
-    first = (share >= 0.5 * share[:, -1:]).int().argmax(1, keepdim=True)
+    first = (share >= quantile * share[:, -1:]).int().argmax(1, keepdim=True)
     return ordered.gather(1, first)[:, 0]
 
 
@@ -57,9 +57,32 @@ class Sorts(nn.Module):
     ) -> tuple[Float[torch.Tensor, " n"], Float[torch.Tensor, " n"], Float[torch.Tensor, "n lines"]]:
         """Log wall/size, the probability of being hollow, and log f·size/c, rising. `log_wall` counts where `known`."""
         likely = self.which(seen).softmax(-1)
-        wall = weighted_median(self.wall.expand(len(seen), -1), likely)
+        wall = weighted_quantile(self.wall.expand(len(seen), -1), likely)
         away = torch.where(known[:, None], log_wall[:, None] - self.wall, torch.zeros(()))
         lines = self.lines + self.slope * away[..., None]
-        first = weighted_median(lines[..., 0], likely)
-        rise = weighted_median(lines - lines[..., :1], likely).cummax(-1).values
+        first = weighted_quantile(lines[..., 0], likely)
+        rise = weighted_quantile(lines - lines[..., :1], likely).cummax(-1).values
         return torch.where(known, log_wall, wall), likely @ self.hollow, first[:, None] + rise
+
+
+class Coats(nn.Module):
+    """How likely each covering is (bare, furry …), from what is seen (n, features), and what it costs.
+
+    `loss` holds the logarithms of the loss factor beside that of material and support, usual for each covering at
+    frequencies on which caller and training agree. A coat takes ten times what the body itself loses, so there is one
+    or there is none, and a mean would be neither; but what rings ten times too long is worse than what is cut short,
+    so a coat counts from one chance in four on.
+    """
+
+    loss: torch.Tensor
+
+    def __init__(self, features: int, count: int, frequencies: int) -> None:
+        super().__init__()
+        self.which = nn.Linear(features, count)
+        nn.init.zeros_(self.which.weight)
+        nn.init.zeros_(self.which.bias)
+        self.register_buffer("loss", torch.full((count, frequencies), -8.0))
+
+    def forward(self, seen: Float[torch.Tensor, "n features"]) -> Float[torch.Tensor, "n frequencies"]:
+        """The logarithm of the loss factor at each frequency."""
+        return weighted_quantile(self.loss.expand(len(seen), -1, -1), self.which(seen).softmax(-1), 0.75)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..encoders.vision import Eyes, EyesConfig
-from .loop import LoopConfig, fit
+from .loop import LoopConfig, fit, quick
 
 # Inner maps of the teacher by tensor name: (name, side, channels). Three depths: texture, parts, and the pooled whole.
 MAPS = (
@@ -159,7 +159,9 @@ def distil(
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([loop.seed, 3, step])
         x = lessons(pictures, rng, g, batch, small if step < 0.6 * loop.steps else config.size)
-        return student.loss(student.eyes(x.contiguous(memory_format=torch.channels_last)), teacher(x))
+        with quick():
+            seen = tuple(m.float() for m in student.eyes(x.contiguous(memory_format=torch.channels_last)))
+        return student.loss(seen, teacher(x))
 
     fit(student, loss, loop, folder)
     return student

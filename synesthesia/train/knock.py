@@ -6,6 +6,7 @@ Each stage is a function of its own with its own checkpoint folder; together the
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,10 @@ from .knock_data import (
     show,
     squares,
 )
-from .loop import LoopConfig, fit
+from .loop import LoopConfig, fit, quick
 from .straight import STRIKES, shares, straighten
+
+HEARD = 3e-4  # loss factors below this make little difference to any body
 
 
 class Helpers(nn.Module):
@@ -121,9 +124,10 @@ def world_loss(
     matter, scalars = t(world.matter), t(world.scalars)
     loss["matter"] = 0.4 * mixture_loss(o, matter).mean()
     loss["kind"] = -0.6 * (F.log_softmax(o["kind"], -1) * shares(model, matter)).sum(-1).mean()
-    loss["straight"] = -0.8 * (F.log_softmax(o["straight"], -1) * shares(model, matter)).sum(-1).mean()
+    loss["straight"] = -1.2 * (F.log_softmax(o["straight"], -1) * shares(model, matter)).sum(-1).mean()
     loss["family"] = 0.2 * F.cross_entropy(helpers.family(out["body_token"][on]), t(world.family))
-    loss["sort"] = 0.8 * F.cross_entropy(o["sort"], t(world.family))
+    loss["sort"] = 1.2 * F.cross_entropy(o["sort"], t(world.family))
+    loss["coat"] = 0.8 * F.cross_entropy(o["coat"], t(world.coat))
     drawn = t(world.drawn)
     guess = helpers.drawn(out["modes_token"][on]).unflatten(-1, (-1, PROPORTIONS))
     guess = guess[torch.arange(len(drawn)), t(world.family)]
@@ -139,7 +143,7 @@ def world_loss(
     loss["fill"] = 0.5 * F.smooth_l1_loss(o["log_fill"], scalars[:, 3], beta=0.1)
     loss["hollow"] = 0.4 * F.binary_cross_entropy_with_logits(o["hollow"], scalars[:, 2])
     asked = whole * torch.from_numpy(~know_support[on.numpy()]).float()
-    for name, guess, weight in (("support", o["support"], 0.6), ("support_seen", helpers.support_seen(o["seen"]), 0.3)):
+    for name, guess, weight in (("support", o["support"], 0.9), ("support_seen", helpers.support_seen(o["seen"]), 0.3)):
         miss_support = F.cross_entropy(guess, t(world.support), reduction="none")
         loss[name] = weight * (miss_support * asked).sum() / asked.sum().clamp_min(1)
     loss["normal"] = 0.3 * (1 - (o["normal"] * b["normal"]).sum(-1)).mean()
@@ -162,6 +166,7 @@ def world_loss(
     top = gain.nan_to_num(-50).amax(-1, keepdim=True)
     loud = have.float() * (0.1 + torch.sigmoid((gain.nan_to_num(-50) - top) + 3.0))
     loss["decay"] = 0.7 * decay_loss(o["log_extra"], t(world.log_frequency), t(world.log_bare), t(world.log_loss), loud)
+    loss["extra"] = 0.4 * extra_loss(o["log_extra"], t(world.log_frequency), t(world.log_extra), loud)
 
     # Gains: level, and the pattern over lines within 60 dB of the loudest.
     target = torch.maximum(gain.nan_to_num(-50), top - 7)
@@ -179,6 +184,16 @@ def decay_loss(
     """How far the whole loss factor is off, in the logarithm, when `log_extra` is added to what is known."""
     total = torch.logaddexp(log_bare.nan_to_num(-5.0), interpolate(log_extra, log_f.nan_to_num(6.0)))
     return ((total - log_loss.nan_to_num(0.0)).abs() * weight).sum() / weight.sum()
+
+
+def extra_loss(log_extra: torch.Tensor, log_f: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """How far what is lost beside the material's and the support's own is off, in the logarithm above `HEARD`.
+
+    For its own sake: what adds nothing yet to a whole would never learn from the whole that it should.
+    """
+    guess = interpolate(log_extra, log_f.nan_to_num(6.0)).exp()
+    miss = ((guess + HEARD).log() - (truth.nan_to_num(0.0).exp() + HEARD).log()).abs()
+    return (miss * weight).sum() / weight.sum()
 
 
 def interpolate(values: torch.Tensor, log_f: torch.Tensor) -> torch.Tensor:
@@ -279,6 +294,7 @@ class KnockRun:
     code_steps: int = 600
     pictures: int = 24
     clicks: int = 2
+    asked: int = 40  # of what is looked at in a step, so many of the last are shown to the teacher, too
     lessons: int = 24
     photos: int = 16
     size: int = 192
@@ -287,8 +303,13 @@ class KnockRun:
 
 
 def tiny() -> KnockRun:
-    """The run of `knock/tiny`."""
+    """The run of `knock/tiny` from nothing."""
     return KnockRun()
+
+
+def onward() -> KnockRun:
+    """The run of a model that learns on: more pictures, a click on each, photos among them from the first step."""
+    return KnockRun(world_steps=2800, pictures=44, clicks=1, photos=12, asked=20)
 
 
 def adapt(
@@ -321,14 +342,15 @@ def adapt(
         if teaching is not None and teaching.count:
             looked.append(lessons(teaching.pictures, rng, g, teaching.count, size))
         together = torch.cat(looked).contiguous(memory_format=torch.channels_last)
-        seen = model.eyes(together)
+        with quick():
+            seen = tuple(m.float() for m in model.eyes(together))
         counts = [len(x) for x in looked]
         parts = list(zip(*(m.split(counts) for m in seen), strict=True))
         terms = world_loss(model, helpers, world, b, parts[0], rng)
         if shown is not None:
             terms |= photo_loss(model, shown, parts[1], world, partners, rng)
         if teaching is not None:
-            answers = teaching.student.loss(seen, teaching.teacher(together))
+            answers = teaching.student.loss([m[-run.asked :] for m in seen], teaching.teacher(together[-run.asked :]))
             terms["lessons"] = 0.5 * torch.stack(list(answers.values())).sum()
         return terms
 
@@ -373,18 +395,21 @@ def train(
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
     looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
-    resumes. `start`: a model that learns on in this world and then from pairs; what it had of photos, all that comes of
-    it has, so the other two stages are left out.
+    resumes. `start`: a model that learns on, in this world and from pairs at once; it had photos, and so has all that
+    comes of it, so there are no stages without.
     """
-    run = run or tiny()
+    run = run or (tiny() if start is None else onward())
     torch.manual_seed(run.seed)
     out.mkdir(parents=True, exist_ok=True)
     seen = read_world(world)
     print(f"{len(seen)} pictures of {len(set(seen.shape_key))} shapes")
     sorts = int(seen.family.max()) + 1
     model = Knock(KnockConfig(sorts=sorts)) if start is None else Knock.load(start)
-    if model.config.sorts < sorts:
-        raise InputError(f"The model knows {model.config.sorts} sorts of shape, and {world} holds {sorts}.")
+    if model.config.sorts != sorts:  # they are counted through in the order of what a world holds
+        raise InputError(
+            f"The model knows {model.config.sorts} sorts of shape and {world} holds {sorts}; "
+            "give a world with all that the model knows (a few hundred pictures hold them) and no other."
+        )
     eyes = dataclasses.replace(model.config.eyes, size=run.size)
     model.config = dataclasses.replace(model.config, eyes=eyes)
     helpers = Helpers(model.config)
@@ -400,22 +425,23 @@ def train(
         teaching = Teaching(master, student)
     if start is None:
         model.thinker.centres.copy_(torch.from_numpy(centres(seen.matter, seed=run.seed)))
-    adapt(model, helpers, seen, out / "world", run, run.world_steps, 7e-4, teaching=teaching)
-    if photos is None:
-        finish(straighten(model, seen, run.size, run.seed), seen, validation, out / "codes", run, None)
-        return model.save(out / "final", card(len(seen), None))
-    real = read_photos(photos, 256)
-    if start is None:
-        straighten(model, seen, run.size, run.seed).save(out / "simulation")
-        if teaching is not None:  # photos are new to the eyes
-            looking = dataclasses.replace(teaching, pictures=real.pixels, count=run.lessons)
-            adapt(model, helpers, seen, out / "looking", run, run.unlabelled_steps, 5e-4, teaching=looking)
-            straighten(model, seen, run.size, run.seed).save(out / "unlabelled")
-    partners = [paired(seen, name) for name in real.names]
-    pairs = {"photos": real, "partners": partners}
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    adapt(model, helpers, seen, out / "photos", run, run.photo_steps, 5e-4, teaching=teaching, **pairs)
-    halfway(model, before)
+    real = None if photos is None else read_photos(photos, 256)
+    partners = () if real is None else [paired(seen, name) for name in real.names]
+    stage = functools.partial(adapt, model, helpers, seen, run=run, teaching=teaching)
+    pairs = functools.partial(stage, photos=real, partners=partners)
+    if start is not None:
+        pairs(out / "world", steps=run.world_steps, lr=7e-4)
+    else:
+        stage(out / "world", steps=run.world_steps, lr=7e-4)
+        if real is not None:
+            straighten(model, seen, run.size, run.seed).save(out / "simulation")
+            if teaching is not None:  # photos are new to the eyes
+                looking = dataclasses.replace(teaching, pictures=real.pixels, count=run.lessons)
+                stage(out / "looking", steps=run.unlabelled_steps, lr=5e-4, teaching=looking)
+                straighten(model, seen, run.size, run.seed).save(out / "unlabelled")
+            before = {k: v.clone() for k, v in model.state_dict().items()}
+            pairs(out / "photos", steps=run.photo_steps, lr=5e-4)
+            halfway(model, before)
     straighten(model, seen, run.size, run.seed, real, partners)
     finish(model, seen, validation, out / "codes", run, real)
     return model.save(out / "final", card(len(seen), real))

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from ..bridges.knock import LINES, MATTER_MEAN, MATTER_SCALE
-from ..physics.materials import named
+from ..physics.materials import COATINGS, named
 from ..senses import SUPPORTS, Example
 from ..shards import examples
 
@@ -31,11 +31,13 @@ class World:
     log_frequency: np.ndarray  # (n, LINES)
     log_loss: np.ndarray  # (n, LINES) total
     log_bare: np.ndarray  # (n, LINES) of the material and the support alone
+    log_extra: np.ndarray  # (n, LINES) of all the rest: what covers a thing, and what it radiates
     place: np.ndarray  # (n, P, 2)
     normal: np.ndarray  # (n, P, 3)
     log_gain: np.ndarray  # (n, P, LINES)
     shape_key: np.ndarray  # (n,) str
     family: np.ndarray  # (n,) int: which shapes are of one sort (a number, not a name)
+    coat: np.ndarray  # (n,) int: what covers it, likewise; 0 where it is bare
     drawn: np.ndarray  # (n, PROPORTIONS) what the shape was drawn with, standardised within its sort; NaN beyond
     truth: tuple[dict[str, Any], ...]
 
@@ -44,6 +46,7 @@ class World:
 
 
 OTHER = 3  # in the masks of worlds: neither background (0) nor object (1) nor ground (2)
+LEAST_LOSS = 1e-5  # loss factors below are all the same to a sound
 PROPORTIONS = 7  # the most numbers that a sort of shape is drawn with
 
 
@@ -87,13 +90,16 @@ def gather(items: Iterable[Example]) -> World:
             np.asarray(e.image.pixels), maps, matter_vector(t), np.array(scalars, np.float32),
             SUPPORTS.index(t["support"]), pad(np.log(f)), pad(np.log(2.2 / (f * a["t60"]))),
             pad(np.log(a["loss_parts"][:, 0] + a["loss_parts"][:, 2])),
+            pad(np.log(np.maximum(a["loss_parts"][:, 1] + a["loss_parts"][:, 3], LEAST_LOSS))),
             a["strike_xy"].astype(np.float32), a["strike_normal"].astype(np.float32),
             pad(np.log(np.maximum(a["gain"].astype(np.float64), 1e-12))), str(t["shape_key"]), str(t["family"]), t,
         ))  # fmt: skip
     columns = list(zip(*rows, strict=True))
     family = np.unique(np.array(columns[-2]), return_inverse=True)[1]
+    coat = np.array([list(COATINGS).index(t["coating"]) for t in columns[-1]])
+    arrays = [np.stack(c) for c in columns[:-3]]
     drawn = proportions(columns[-1], family)
-    return World(*[np.stack(c) for c in columns[:-3]], np.array(columns[-3]), family, drawn, columns[-1])  # type: ignore[arg-type]
+    return World(*arrays, np.array(columns[-3]), family, coat, drawn, columns[-1])  # type: ignore[arg-type]
 
 
 def proportions(truths: Sequence[dict[str, Any]], family: np.ndarray) -> np.ndarray:
@@ -253,10 +259,13 @@ PAIRS: dict[str, tuple[str, ...]] = {
 
 
 def paired(world: World, name: str) -> np.ndarray:
-    """Rows of the world whose material a photo of the folder `name` is paired with; both ends of a blend must fit."""
+    """Rows of the world whose material a photo of the folder `name` is paired with; both ends of a blend must fit.
+
+    Bare things alone: so are those of the photos.
+    """
     allowed = PAIRS[name]
     ok = [all(part in allowed for part in str(t["material"]).split(":")[0].split("~")) for t in world.truth]
-    return np.flatnonzero(ok)
+    return np.flatnonzero(np.array(ok) & (world.coat == 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""What is read straight off what is seen, fitted as a whole once the eyes have learned: materials, and sorts of shape.
+"""What is read straight off what is seen, fitted as a whole once the eyes have learned: materials, sorts of shape,
+coverings.
 
 Many small steps with everything else at once do not find what a fit of its own does (docs/log.md, 2026-11-30).
 """
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..bridges.knock import LINES, MATTER_MEAN, MATTER_SCALE, Knock, given_vector
+from ..bridges.knock import ANCHORS, LINES, MATTER_MEAN, MATTER_SCALE, Knock, given_vector
 from .knock_data import Photos, World, show, squares
 
 STRIKES = 3  # on each picture of a world, here and when codes are learned
@@ -34,7 +35,7 @@ def straighten(
     photos: Photos | None = None,
     partners: Sequence[np.ndarray] = (),
 ) -> Knock:
-    """Fit how kinds of material and sorts of shape are read off what is seen: multinomial logistic regression.
+    """Fit how materials, sorts of shape and coverings are read off what is seen: multinomial logistic regression.
 
     From all pictures of the world at `STRIKES` strikes, as they are and mirrored. Of materials a share `REAL` of the
     weight is that of `photos`, several parts of each, which mean the materials of their `partners` in equal shares.
@@ -55,10 +56,10 @@ def straighten(
                 rows.append(part)
     x, row = torch.cat(seen), torch.from_numpy(np.concatenate(rows))
     even = torch.full((len(x),), 1.0 / len(x))
-    sorts = model.thinker.sorts
-    family = F.one_hot(torch.from_numpy(world.family), model.config.sorts).float()
-    for into, values in zip((sorts.which.weight, sorts.which.bias), regression(x, family[row], even), strict=True):
-        into.copy_(values)
+    for which, known in ((model.thinker.sorts.which, world.family), (model.thinker.coats.which, world.coat)):
+        each = F.one_hot(torch.from_numpy(known), which.out_features).float()
+        for into, values in zip((which.weight, which.bias), regression(x, each[row], even), strict=True):
+            into.copy_(values)
     describe(model, world)
     y, weight = target[row], even
     if photos is not None:
@@ -84,10 +85,19 @@ def _seen(model: Knock, maps: Sequence[torch.Tensor], click: torch.Tensor) -> to
 
 @torch.inference_mode()
 def describe(model: Knock, world: World, least: int = 8, ridge: float = 0.5) -> None:
-    """What the shapes of each sort are like: usual walls, how many are hollow, and lines as a function of the wall.
+    """What shapes of each sort and what coverings are like.
 
-    A line that fewer than `least` shapes of the sort have lies where the one before it does.
+    Of shapes usual walls, how many are hollow, and lines as a function of the wall; a line that fewer than `least`
+    shapes of the sort have lies where the one before it does. Of coverings the usual loss at `ANCHORS`.
     """
+    coats = model.thinker.coats
+    for k in range(model.config.coats):
+        curves = []
+        for i in np.flatnonzero(world.coat == k):
+            have = ~np.isnan(world.log_frequency[i])
+            curves.append(np.interp(np.log(ANCHORS), world.log_frequency[i, have], world.log_extra[i, have]))
+        if curves:
+            coats.loss[k] = torch.from_numpy(np.median(curves, axis=0))
     sorts = model.thinker.sorts
     speed = world.matter[:, 0] * MATTER_SCALE[0] + MATTER_MEAN[0]
     shape = world.log_frequency + (world.scalars[:, 0] - speed)[:, None]
