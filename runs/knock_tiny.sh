@@ -10,7 +10,7 @@ data=$1 teachers=$2 out=${3:-out/knock_tiny}
 photos=$data/photos/materials teacher=$teachers/mobilenet_v2_1.0_224_quant.tflite
 synesthesia world knock -n 7800 --seed 1 --width 192 --spp 2 --split train -o "$out/world"
 synesthesia world knock -n 3960 --seed 5 --width 192 --spp 2 --split train -o "$out/second"
-synesthesia world knock -n 5100 --seed 9 --width 192 --spp 2 --split train -o "$out/third"
+synesthesia world knock -n 4800 --seed 9 --width 192 --spp 2 --split train -o "$out/third"
 synesthesia world knock -n 180 --seed 1 --width 192 --spp 4 --split val -o "$out/validation"
 teach() { # WORLD MODEL [more]
     world=$1 model=$2

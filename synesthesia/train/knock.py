@@ -309,7 +309,7 @@ def tiny() -> KnockRun:
 
 def onward() -> KnockRun:
     """The run of a model that learns on: more pictures, a click on each, photos among them from the first step."""
-    return KnockRun(world_steps=2800, pictures=44, clicks=1, photos=12, asked=20)
+    return KnockRun(world_steps=2700, pictures=44, clicks=1, photos=12, asked=20)
 
 
 def adapt(
