@@ -30,7 +30,7 @@ from ..physics import strike as contact
 from ..physics.bank import FULL_SCALE, contact_noise, modal_bank
 from ..physics.materials import support_loss
 from ..senses import MALLETS, SUPPORTS, Image, InputError, Sound, Support
-from .sorts import Coats, Sorts
+from .sorts import Coats, Sorts, even
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -250,9 +250,7 @@ class Thinker(nn.Module):
         # Which centre it is, read straight off what is seen: fitted as a whole when the eyes have learned, it knows
         # more than what the token says of the centres, by which eyes and token learn.
         seen = 2 * (w[2] + w[3]) + w[1] + w[2] + w[3]
-        self.straight = nn.Linear(seen, KINDS)
-        nn.init.zeros_(self.straight.weight)
-        nn.init.zeros_(self.straight.bias)
+        self.straight = even(seen, KINDS)
         self.sorts = Sorts(seen, config.sorts, LINES)
         self.coats = Coats(seen, config.coats, len(ANCHORS))
         self.centres: torch.Tensor

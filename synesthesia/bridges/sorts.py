@@ -27,6 +27,14 @@ def weighted_quantile(
     return ordered.gather(1, first)[:, 0]
 
 
+def even(features: int, count: int) -> nn.Linear:
+    """A read-out of logits that takes all of `count` for equally likely until it is fitted."""
+    line = nn.Linear(features, count)
+    nn.init.zeros_(line.weight)
+    nn.init.zeros_(line.bias)
+    return line
+
+
 class Sorts(nn.Module):
     """How likely each sort is, from what is seen (n, features); logarithms of wall/size and f·size/c of its shapes.
 
@@ -41,9 +49,7 @@ class Sorts(nn.Module):
 
     def __init__(self, features: int, count: int, lines: int) -> None:
         super().__init__()
-        self.which = nn.Linear(features, count)
-        nn.init.zeros_(self.which.weight)
-        nn.init.zeros_(self.which.bias)
+        self.which = even(features, count)
         for name in ("wall", "hollow"):
             self.register_buffer(name, torch.zeros(count))
         for name in ("lines", "slope"):
@@ -78,9 +84,7 @@ class Coats(nn.Module):
 
     def __init__(self, features: int, count: int, frequencies: int) -> None:
         super().__init__()
-        self.which = nn.Linear(features, count)
-        nn.init.zeros_(self.which.weight)
-        nn.init.zeros_(self.which.bias)
+        self.which = even(features, count)
         self.register_buffer("loss", torch.full((count, frequencies), -8.0))
 
     def forward(self, seen: Float[torch.Tensor, "n features"]) -> Float[torch.Tensor, "n frequencies"]:

@@ -58,8 +58,7 @@ def straighten(
     even = torch.full((len(x),), 1.0 / len(x))
     for which, known in ((model.thinker.sorts.which, world.family), (model.thinker.coats.which, world.coat)):
         each = F.one_hot(torch.from_numpy(known), which.out_features).float()
-        for into, values in zip((which.weight, which.bias), regression(x, each[row], even), strict=True):
-            into.copy_(values)
+        _fit(which, x, each[row], even)
     describe(model, world)
     y, weight = target[row], even
     if photos is not None:
@@ -72,10 +71,13 @@ def straighten(
         x, y = torch.cat([x, *real]), torch.cat([y, *of])
         more = len(x) - len(even)
         weight = torch.cat([(1 - REAL) * even, torch.full((more,), REAL / more)])
-    straight = model.thinker.straight
-    for into, values in zip((straight.weight, straight.bias), regression(x, y, weight), strict=True):
-        into.copy_(values)
+    _fit(model.thinker.straight, x, y, weight)
     return model
+
+
+def _fit(line: torch.nn.Linear, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> None:
+    for into, values in zip((line.weight, line.bias), regression(x, y, weight), strict=True):
+        into.copy_(values)
 
 
 def _seen(model: Knock, maps: Sequence[torch.Tensor], click: torch.Tensor) -> torch.Tensor:
