@@ -7,7 +7,8 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -360,6 +361,27 @@ def test_the_parts_of_a_scene_add_up(model: Hearing, monkeypatch: pytest.MonkeyP
     told = hear.mixes(model, [flat(90), flat(200)], 0)
     assert told["off"] < 1e-6
     assert told["peak"] <= 1.0
+
+
+def test_a_source_is_found_by_the_part_that_covers_most_of_it() -> None:
+    left, right = Region.box(0, 0, 0.5, 1), Region.box(0.5, 0, 1, 1)
+
+    class Model:
+        def see(self, images: Sequence[Image]) -> list[Image]:
+            return list(images)
+
+        def plan(self, view: Image, spot: None, seed: int) -> SimpleNamespace:
+            parts = [left, Region.whole()] if view.pixels[0, 0, 0] == 90 else []
+            return SimpleNamespace(foci=[SimpleNamespace(region=part) for part in parts])
+
+    def source(scene: str, grey: int, region: Region) -> hear_laws.Source:
+        return hear_laws.Source(scene, flat(grey), region, "rain", {}, 1.0, Sound(noise(0.1)[None], RATE))
+
+    three = [source("a", 90, left), source("a", 90, right), source("b", 200, left)]
+    told = hear.found(cast("Hearing", Model()), three)
+    assert told["iou"]["value"] == pytest.approx((1 + 0.5 + 0) / 3, abs=0.01)
+    assert told["half"]["value"] == pytest.approx(2 / 3)
+    assert told["parts"] == 1.0
 
 
 # --- where -----------------------------------------------------------------------------------------------------------

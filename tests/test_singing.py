@@ -270,6 +270,32 @@ def test_a_click_on_what_sings_is_notes(hearing: Hearing, photo: Image) -> None:
     assert not np.array_equal(mix.mono, other.mono)
 
 
+def test_what_sings_is_outlined_once_and_the_rest_stays_a_piece(
+    hearing: Hearing, photo: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (view,) = hearing.see([photo])
+    monkeypatch.setattr(hearing, "config", dataclasses.replace(hearing.config, sure=0.0))
+    pieces = [(Region.box(0.0, 0.0, 0.5, 0.5), 0.9), (Region.box(0.5, 0.0, 1.0, 0.5), 0.9)]
+    monkeypatch.setattr(hearing.locator, "regions", lambda seen: pieces)
+    thing, clicked = Region.box(0.1, 0.1, 0.9, 0.4), []
+
+    def around(dense: torch.Tensor, point: Point, image: Image) -> Region:
+        clicked.append(point)
+        return thing
+
+    monkeypatch.setattr(hearing.singing, "around", around)
+    (one,) = hearing.plan(view, None, 3).foci  # what lies under both pieces is one thing
+    assert one.region is thing
+    assert one.notion is not None
+    assert [round(p.x) for p in clicked] == [0, 1]
+    assert all(0.1 < p.y < 0.4 for p in clicked)
+    assert hearing.singing is not None
+    deaf = dataclasses.replace(hearing.singing.config, clear=1.0, noisy=1.0)
+    monkeypatch.setattr(hearing.singing, "config", deaf)
+    plain = hearing.plan(view, None, 3).foci
+    assert [f.region for f in plain] == [piece for piece, _ in pieces]
+
+
 def test_a_click_on_what_rushes_is_a_texture(folder: Path, photo: Image) -> None:
     model = Hearing.load(folder / "rushes")
     (view,) = model.see([photo])

@@ -47,6 +47,7 @@ LEAST_LEFT = 0.02  # of the picture; a smaller rest leads no bed
 FADE_S = 0.5  # in which a loop's end becomes its beginning
 JOIN_S = 0.05  # cross-fade from a given sound to what goes on from it
 AHEAD = 128  # frames that are woven at a time
+GRID = 56  # rows and columns on which regions are compared
 GIVEN = 100  # frames of a given sound that tell its texture, at least
 
 Spot = Point | Region
@@ -203,6 +204,16 @@ class Hearing(nn.Module):
             out.append((view.patches.dense.values * share).sum((0, 1)) / share.sum())
         return np.stack(out)
 
+    def _part(self, view: View, piece: Region) -> Focus:
+        """A piece of a picture that sounds. What the closer look knows is outlined as if its inmost point had been
+        clicked, since a piece is made of whole patches; anything else is heard as the piece that it is.
+        """
+        if self.singing is not None:
+            click = self.focus(view, _inmost(piece, view))
+            if click.notion is not None or click.texture is not None:
+                return click
+        return self.focus(view, piece)
+
     # --- sounding ---
 
     def sure(self, focus: Focus) -> bool:
@@ -216,8 +227,11 @@ class Hearing(nn.Module):
             if self.sure(focus):
                 return Plan((focus,), None, (1.0, 0.0), seed)
             return Plan((dataclasses.replace(focus, tokens=None),), self.ambience, (0.0, 1.0), seed)
-        found = [self.focus(view, region) for region, _ in self.locator.regions(view.seen)]
-        found = [f for f in found if self.sure(f)]
+        found: list[Focus] = []
+        for piece, _ in self.locator.regions(view.seen):
+            f = self._part(view, piece)
+            if self.sure(f) and not any(_same(f.region, other.region) for other in found):
+                found.append(f)
         left = np.ones((view.patches.rows, view.patches.columns), np.float32)
         for f in found:
             left = np.minimum(left, 1 - f.region.on(*left.shape))
@@ -332,6 +346,23 @@ class Hearing(nn.Module):
 def _sounding(view: View, weights: Float[np.ndarray, "rows columns"]) -> float:
     """How surely a part of a picture sounds, as far as its patches tell."""
     return float((weights * view.seen.sounding).sum() / weights.sum())
+
+
+def _inmost(piece: Region, view: View) -> Point:
+    """Where a piece of a picture sounds and its border is far."""
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = view.seen.sounding.shape
+    share = piece.on(rows, columns)
+    depth = distance_transform_edt(np.pad(share >= 0.5 * share.max(), 1))[1:-1, 1:-1] * share
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return Point((float(column) + 0.5) / columns, (float(row) + 0.5) / rows)
+
+
+def _same(a: Region, b: Region) -> bool:
+    """Whether two regions are one thing: more of what either holds is in both than not."""
+    x, y = (region.on(GRID, GRID) for region in (a, b))
+    return float(np.minimum(x, y).sum()) > 0.5 * float(np.maximum(x, y).sum())
 
 
 def voices(plan: Plan) -> dict[int, torch.Tensor]:

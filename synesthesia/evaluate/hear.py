@@ -10,7 +10,8 @@ What is measured, each with its 95 % bootstrap interval over photos (scenes, cli
 - distances of all sounds of a row from real held-out recordings in each judge's space: kernel (KAD) and Fréchet;
 - textures (McDermott & Simoncelli 2011) and mean latents against a held-out recording of the kind; copies of training
   recordings, beside what real recordings of others have in common with them;
-- whether the parts of a scene add up to their mix, and larger things are louder; speed; real clips: `hear_clips`.
+- whether the parts of a scene add up to their mix, and larger things are louder, and whether the parts that are found
+  without a click are the sources of drawn scenes; speed; real clips: `hear_clips`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..data.table import SILENT_KIND
 from ..media import resample
 from ..metrics import Estimate, bootstrap, copies, mean, spearman
 from ..metrics.distributions import discrepancy, frechet_distance, kernels
+from ..metrics.localisation import iou
 from ..metrics.texture import Texture, texture, texture_error
 from ..senses import Image, InputError, Point, Region, Sound
 from . import hear_clips, hear_judge, hear_laws
@@ -50,6 +52,7 @@ MOST_PHOTOS = 6  # of a kind that are asked about, and …
 MOST_LEARNED = 30  # … of a kind that the baselines look at
 MOST_COMPARED = 100  # photos whose textures and latents are compared
 MIXES = 16  # pictures that are heard as a whole
+GRID = 112  # rows and columns on which parts are compared with masks
 COPY = 0.9  # correlation from which a second counts as a copy
 RIVALS = ("neighbour", "cascade")
 
@@ -407,6 +410,28 @@ def mixes(model: Hearing, images: Sequence[Image], seed: int) -> dict[str, Any]:
     }
 
 
+def found(model: Hearing, sources: Sequence[hear_laws.Source]) -> dict[str, Any]:
+    """How well the parts that a model finds by itself cover the sources of drawn scenes: of each source the largest
+    overlap with a part, in the mean and as the share of at least one half; and how many parts a scene has.
+    """
+    images = {s.scene: s.image for s in sources}
+    parts: dict[str, list[np.ndarray]] = {}
+    for scene, image in images.items():
+        (view,) = model.see([image])
+        parts[scene] = [focus.region.on(GRID, GRID) for focus in model.plan(view, None, 0).foci]
+    best = np.array([
+        max((iou(part, s.region.on(GRID, GRID), 0.5 * float(part.max())) for part in parts[s.scene]), default=0.0)
+        for s in sources
+    ])  # fmt: skip
+    scenes = [s.scene for s in sources]
+    return {
+        "sources": len(sources),
+        "iou": mean(best, scenes).record(),
+        "half": mean((best >= 0.5).astype(float), scenes).record(),
+        "parts": float(np.mean([len(p) for p in parts.values()])),
+    }
+
+
 def speed(model: Hearing, image: Image) -> dict[str, float]:
     """Seconds for 8 s of sound from a click, the picture encoded, and to the first sound of a stream; medians of 3."""
     (view,) = model.see([image])
@@ -499,6 +524,8 @@ def evaluate(
     if world is not None:
         result["one_kind"] = hear_laws.evaluate(chorus, voice, world, train_world, seed)
         done("one kind twice")
+        result["found"] = found(model, hear_laws.read(world, "test", hear_laws.MOST_SOURCES))
+        done("parts of scenes found")
     if clips is not None:
         result["clips"] = hear_clips.evaluate(chorus, model.locator, neighbour, cascade, judges, clips, seed)
         done("clips")
@@ -563,6 +590,10 @@ def plain(result: Mapping[str, Any]) -> str:
                       + ", ".join(f"{row} {cell(e)}" for row, e in rows.items()) + " %."]  # fmt: skip
         rows = result["one_kind"]["laws"]["rows"]
         lines += ["Laws, rank correlation: " + ", ".join(f"{row} {cell(e, 1, 2)}" for row, e in rows.items()) + "."]
+    if "found" in result:
+        told = result["found"]
+        lines += [f"Sources found without a click, IoU ≥ .5: {cell(told['half'])} % of {told['sources']}, mean IoU "
+                  f"{cell(told['iou'])} %, {told['parts']:.1f} parts a scene."]  # fmt: skip
     if "clips" in result:
         rows = result["clips"]["yamnet"]["rows"]
         lines += ["Clips, heard as their own sound is: "
