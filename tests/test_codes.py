@@ -120,6 +120,22 @@ def test_a_partial_that_rests_comes_back_at_rest_and_one_that_sounds_does_not() 
     assert np.abs(back[..., first].flatten().numpy()[heard & sounds] + 40).mean() < 6
 
 
+def test_what_rests_still_does_in_half_precision() -> None:
+    """As a checkpoint keeps it, a model spells the same sounds."""
+    rng = np.random.default_rng(3)
+    latents = np.repeat(bands.REST[None], 8 * 16, 0)
+    latents[:, bands.LEVELS] = rng.normal(-60, 6, (8 * 16, bands.BANDS))
+    levels = rng.normal(-40 - np.arange(bands.REGIONS), 3, (8 * 16, bands.REGIONS))
+    latents[:, bands.PARTIALS] = np.where(rng.random(levels.shape) < 0.5, levels, bands.FLOOR_DB)
+    frames = torch.from_numpy(latents.astype(np.float32)).view(8, 16, bands.WIDTH)
+    mapper = Mapper(dataclasses.replace(small(), target=bands.Bands.space, fold=4, block=16, words=16, axes=20))
+    mapper.fit_scale(frames)
+    kept = Mapper(mapper.config)
+    kept.load_state_dict({name: value.half().float() for name, value in mapper.state_dict().items()})
+    before, after = (head_of(m)._patches(m.scale(frames)) for m in (mapper, kept))
+    torch.testing.assert_close(after, before, rtol=0.02, atol=0.05)
+
+
 def test_running_says_what_the_pass_of_training_says() -> None:
     """Patch by patch with what is kept of the past = all patches at once; beyond its reach too."""
     mapper, walk = fitted(layers=2, context=1)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _NEAR = 1.5  # standard deviations below its mean at which a channel that rests is put …
 _GAP = 0.8  # … and how far above that it lies at least when it does not
+_STILL = 0.05  # standard deviations within which a channel is at rest: half precision moves where that is
 _ROUNDS = 8  # of k-means
 _FEW = 20  # patches with a first code that say as much about its noise as all patches together
 _PARTIAL, _PLACE = 0.7, 0.3  # weight of a partial's level and of its place beside that of a band's level
@@ -126,7 +127,7 @@ class Codes(Framed):
 
     def _patches(self, clean: torch.Tensor) -> torch.Tensor:
         """(n, frames, width) → (n, patches, fold · width), shaped: rest brought near, partials made to count less."""
-        still = clean <= self.rest + 1e-3
+        still = clean <= self.rest + _STILL
         x = torch.where(self.rest.isfinite(), clean.clamp_min(_GAP - _NEAR), clean)
         x = torch.where(still, -_NEAR, x)
         led = self.gate != torch.arange(len(self.gate), device=self.gate.device)
