@@ -13,6 +13,7 @@ import torch
 
 from synesthesia import media
 from synesthesia.codecs import neural
+from synesthesia.codecs.bands import erb_hertz, erb_number
 from synesthesia.codecs.neural import NeuralConfig
 from synesthesia.data.pack import pack
 from synesthesia.senses import InputError, Sound
@@ -79,6 +80,19 @@ def test_a_loss_grows_with_the_interval_and_with_the_delay() -> None:
 def test_the_phase_counts_where_the_level_does_not() -> None:
     terms = spectral_loss(-tone(1000), tone(1000), RATE)
     assert float(terms["bands"]) < 1e-4 < float(terms["phase"])
+
+
+def test_a_sine_in_each_band_is_no_noise() -> None:
+    """By bands alone it is nearer to a noise than another noise is, and a codec learns to hum."""
+    g = torch.Generator().manual_seed(0)
+    noise, again = 0.1 * torch.randn(2, 1, RATE // 2, generator=g)
+    hz = torch.from_numpy(erb_hertz(np.linspace(*erb_number(np.array([40.0, 15_500.0])), 96)))[:, None]
+    phase = 2 * torch.pi * torch.rand(96, 1, generator=g)
+    sines = (0.108 * hz + 24.7).sqrt() * (2 * torch.pi * hz * torch.arange(RATE // 2) / RATE + phase).sin()
+    hum = sines.sum(0)[None].float()
+    as_hum, as_noise = (spectral_loss(made, noise, RATE) for made in (hum * (noise.std() / hum.std()), again))
+    assert float(as_hum["bands"]) < float(as_noise["bands"])
+    assert float(as_hum["bins"]) > 3 * float(as_noise["bins"])
 
 
 def test_no_frequency_is_left_out() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 SCALES = ((2048, 96), (1024, 64), (512, 40), (256, 20), (128, 10))  # samples of a window, bands on the ear's scale
+BINS = (2048, 1024, 512)  # windows whose bins are compared one by one, too
 QUIETEST = 1e-5  # amplitude in a band below which nothing is told apart
 PHASE_WINDOW = 1024
 SOFT_DB, LOUD_DB = -45.0, -12.0  # levels of the crops
@@ -81,19 +82,22 @@ def _turned(spectrum: torch.Tensor) -> torch.Tensor:
 def spectral_loss(
     made: Float[torch.Tensor, "n samples"], real: Float[torch.Tensor, "n samples"], rate: int
 ) -> dict[str, torch.Tensor]:
-    """`bands`: how far log amplitudes in bands are apart, over all `SCALES`; `phase`: and compressed complex spectra.
+    """`bands`: how far log amplitudes in bands are apart, over all `SCALES`; `bins`: those in single bins of spectra
+    over `BINS`, since a sine in each band has the levels of a noise and is none; `phase`: compressed complex spectra.
 
     Log amplitudes are natural logarithms, so 0.1 is 0.9 dB.
     """
-    apart = made.new_zeros(())
+    apart, within = made.new_zeros(()), made.new_zeros(())
     for window, count in SCALES:
         response = _responses(window, count, rate).to(made.device)
-        logs = [
-            ((_spectrum(waves, window).abs().square() @ response) + QUIETEST**2).log() / 2 for waves in (made, real)
-        ]
+        powers = [_spectrum(waves, window).abs().square() for waves in (made, real)]
+        logs = [(power @ response + QUIETEST**2).log() / 2 for power in powers]
         apart = apart + (logs[0] - logs[1]).abs().mean() / len(SCALES)
+        if window in BINS:
+            fine = [(power + QUIETEST**2).log() / 2 for power in powers]
+            within = within + (fine[0] - fine[1]).abs().mean() / len(BINS)
     a, b = (_turned(_spectrum(waves, PHASE_WINDOW)) for waves in (made, real))
-    return {"bands": 4.0 * apart, "phase": 4.0 * (a - b).abs().mean()}
+    return {"bands": 4.0 * apart, "bins": 2.0 * within, "phase": 4.0 * (a - b).abs().mean()}
 
 
 # --- what learns -----------------------------------------------------------------------------------------------------
