@@ -198,11 +198,10 @@ class Follower:
 def test_who_follows_the_look_is_right_and_the_way_through_the_name_is_at_chance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worlds = {"test": bright(8, 0), "train": bright(6, 3)}
-    monkeypatch.setattr(hear_laws, "read", lambda folder, split, most: worlds[split])
+    monkeypatch.setattr(hear_laws, "read", lambda folder, split, most: bright(6, 3))
     monkeypatch.setattr(hear_laws, "SECONDS", 0.3)
     right, wrong, deaf = (
-        hear_laws.evaluate(Follower(sign), Bands(), Path("a"), train, pairs=12)
+        hear_laws.evaluate(Follower(sign), Bands(), bright(8, 0), train, pairs=12)
         for sign, train in ((1.0, Path("b")), (-1.0, None), (0.0, None))
     )
     for name in ("one_picture", "two_pictures"):

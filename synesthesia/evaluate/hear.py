@@ -522,9 +522,12 @@ def evaluate(
     result["speed"] = speed(model, shots[0].image)
     done("scenes mixed")
     if world is not None:
-        result["one_kind"] = hear_laws.evaluate(chorus, voice, world, train_world, seed)
+        sources = hear_laws.read(world, "test", hear_laws.MOST_SOURCES)
+        if not sources:
+            raise InputError(f"{world} holds no scenes.")
+        result["one_kind"] = hear_laws.evaluate(chorus, voice, sources, train_world, seed)
         done("one kind twice")
-        result["found"] = found(model, hear_laws.read(world, "test", hear_laws.MOST_SOURCES))
+        result["found"] = found(model, sources)
         done("parts of scenes found")
     if clips is not None:
         result["clips"] = hear_clips.evaluate(chorus, model.locator, neighbour, cascade, judges, clips, seed)

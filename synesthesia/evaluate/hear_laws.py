@@ -283,12 +283,11 @@ def _told(
 
 
 def evaluate(
-    model: Maker, voice: Voice, world: Path, train_world: Path | None, seed: int = 0, pairs: int = 84
+    model: Maker, voice: Voice, sources: Sequence[Source], train_world: Path | None, seed: int = 0, pairs: int = 84
 ) -> dict[str, Any]:
-    """Everything that scenes tell about one kind twice; `train_world` gives the rows neighbour and cascade."""
-    sources = read(world, "test", MOST_SOURCES)
-    if not sources:
-        raise InputError(f"{world} holds no scenes.")
+    """Everything that sources of held-out scenes tell about one kind twice; `train_world` gives the rows neighbour and
+    cascade.
+    """
     known = None if train_world is None else Known(model, read(train_world, "train", MOST_LEARNED), voice, SECONDS)
     images, regions, kinds = [s.image for s in sources], [s.region for s in sources], [s.kind for s in sources]
     scenes = np.array([s.scene for s in sources])
