@@ -40,7 +40,7 @@ def main() -> None:
     assert model is not None
     before = song.evaluate(hearing, test)
     birds = read_singers([train], hearing.locator.eyes, out / "birds.safetensors")
-    seen = looked_closer(model, birds.pixels, birds.masks, birds.place).double().numpy()
+    seen = looked_closer(model, birds.cuts).double().numpy()
     x = np.concatenate([seen, np.ones((len(seen), 1))], 1)[birds.songs.sung.numpy()]
     y = ((birds.songs.notions[birds.songs.sung] - model.usual) / model.varied).double().numpy()
     fold = np.random.default_rng(0).integers(FOLDS, size=len(x))

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Cost: about seven hours and a half on two CPU cores (packing 2 min, scenes 25, eyes 30, locator 25, outline 30, mapper 65, birds 50, the closer
-# look 240, figures 30).
+# Cost: about nine hours on two CPU cores (packing 2 min, scenes 35, eyes 30, locator 25, outline 30, mapper 65, birds 55, the closer
+# look 310, figures 30).
 # The recipe of eyes/tiny, locate/tiny and hear/tiny: sh runs/hear_tiny.sh DATA TEACHERS JUDGE [OUT]
 #   DATA      holds the files of the starter table (`synesthesia data fetch starter -o DATA`)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)
@@ -31,7 +31,11 @@ synesthesia world scenes -n 3008 --seed 63 --split train -o "$out/scenes/further
 synesthesia world birds -n 12700 --seed 61 --split train --seconds 4 -o "$out/birds/further"
 synesthesia train sing "$out/shards" --worlds "$out/birds/further" --worlds "$out/scenes/further" \
   --hearing "$out/sing_on/final" -o "$out/sing_further"
+synesthesia world scenes -n 3008 --seed 73 --split train -o "$out/scenes/horizon"
+synesthesia world birds -n 2592 --seed 71 --split train --seconds 4 -o "$out/birds/horizon"
+synesthesia train sing "$out/shards" --worlds "$out/birds/horizon" --worlds "$out/scenes/horizon" \
+  --hearing "$out/sing_further/final" -o "$out/sing_horizon"
 synesthesia evaluate locate "$out/shards" --world "$out/scenes/test" --model "$out/outline/final" -o "$out/locate.json"
 synesthesia evaluate hear "$out/shards" --world "$out/scenes/test" --train-world "$out/scenes/train" \
-  --clips "$data/clips" --judge "$judge" --model "$out/sing_further/final" -o "$out/hear.json"
-synesthesia evaluate song "$out/birds/test" --train-world "$out/birds/train" --model "$out/sing_further/final" -o "$out/song.json"
+  --clips "$data/clips" --judge "$judge" --model "$out/sing_horizon/final" -o "$out/hear.json"
+synesthesia evaluate song "$out/birds/test" --train-world "$out/birds/train" --model "$out/sing_horizon/final" -o "$out/song.json"

@@ -23,6 +23,7 @@ from synesthesia.bridges.singing import (
     NOTION,
     REHEARSED,
     Belonging,
+    Cut,
     Singing,
     SingingConfig,
     closer,
@@ -116,7 +117,7 @@ def test_what_is_asked_about_is_cut_out_whole(box: tuple[float, float, float, fl
     pixels = np.zeros((120, 200, 3), np.uint8)
     x0, y0, x1, y1 = (round(v * side) for v, side in zip(box, (200, 120, 200, 120), strict=True))
     pixels[y0:y1, x0:x1] = 255
-    cut, mask, place = closer(Image(pixels), Region.box(*box), 96)
+    cut, mask, place, whole = closer(Image(pixels), Region.box(*box), 96)
     assert cut.shape == (3, 96, 96)
     assert mask.shape == (24, 24)
     assert float(mask.max()) == pytest.approx(1, abs=0.02)
@@ -129,6 +130,9 @@ def test_what_is_asked_about_is_cut_out_whole(box: tuple[float, float, float, fl
     side = max(x1 - x0, y1 - y0)
     if side * 1.25 < 120:  # all of it, with a margin
         assert float(white.mean()) == pytest.approx((x1 - x0) * (y1 - y0) / (1.25 * side) ** 2, rel=0.15)
+    assert whole.shape == (4, 64, 64)
+    assert float((whole[:3].mean(0) - whole[3]).abs().mean()) < 0.02  # and in the whole picture, too
+    assert float(whole[3].mean()) == pytest.approx(across * down, abs=0.02)
 
 
 def test_a_mirror_image_is_told_the_same() -> None:
@@ -143,6 +147,71 @@ def test_a_mirror_image_is_told_the_same() -> None:
         there = model.look([closer(Image(pixels[:, ::-1].copy()), Region(mask[:, ::-1].copy()), 64)], around)
     for a, b in zip(here, there, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_a_glance_at_the_whole_tells_what_a_cut_cannot(tmp_path: Path) -> None:
+    """The same thing at the same place in the picture, under horizons that only the whole picture shows."""
+    torch.manual_seed(0)
+    model = Singing(SMALL)
+    sky, thing = np.array([200, 220, 255], np.uint8), Region.box(0.4, 0.7, 0.5, 0.8)
+
+    def cut(horizon: float) -> Cut:
+        pixels = np.full((96, 96, 3), 90, np.uint8)
+        pixels[: round(96 * horizon)] = sky
+        return closer(Image(pixels), thing, 64)
+
+    horizons = np.linspace(0.1, 0.6, 26)
+    cuts = Cut(*(torch.stack(parts) for parts in zip(*map(cut, horizons), strict=True)))
+    assert torch.equal(cuts.pixels[0], cuts.pixels[-1])
+    assert torch.equal(cuts.place[0], cuts.place[-1])
+    how_low = torch.from_numpy(0.8 - horizons).float()
+    true = (how_low - how_low.mean()) / how_low.std()
+    known = torch.arange(26) % 2 == 0
+    tell = torch.nn.Linear(32, 1)
+    seen = [model.overview, model.where, model.both]
+
+    def told(some: Cut) -> torch.Tensor:
+        return tell(model.seen(*some))[:, 0]
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        return {"off": (told(Cut(*(part[known] for part in cuts))) - true[known]).square().mean()}
+
+    fit(torch.nn.ModuleList([*seen, tell]), loss, LoopConfig(120, 3e-3), tmp_path)
+    model.eval()
+    with torch.inference_mode():
+        assert (told(cuts) - true)[~known].square().mean() < 0.1
+        # Where it is not known where a thing is, the whole says nothing either.
+        nowhere = told(cuts._replace(place=torch.zeros_like(cuts.place)))
+        assert float(nowhere.std()) < 1e-4
+
+
+def test_a_glance_finds_the_horizon(tmp_path: Path) -> None:
+    """Asked for it alone, in any light; and whoever has never met one is not asked."""
+    torch.manual_seed(0)
+    model, n = Singing(SMALL), 48
+    horizon = torch.linspace(0.1, 0.6, n)
+    rows = (torch.arange(64) + 0.5) / 64
+    whole = torch.full((n, 64, 64, 4), 70, dtype=torch.uint8)
+    whole[..., :3][rows < horizon[:, None]] = 210
+    whole[..., 3] = 0
+    whole[:, 40:50, 20:30, 3] = 255
+    place = torch.tensor([1.0, -1.0, -1.0, 0.2, 0.56]).expand(n, 5).contiguous()
+    none, nothing = torch.zeros(n), torch.zeros(n, 1)
+    silence = torch.zeros(n, sing_data.MOST, NOTE), none.long(), none, torch.zeros(n, textures.WIDTH), none
+    songs = sing_data.Songs(*silence)
+    cuts = Cut(whole[:, :1, :1, :3], whole[..., 3], place, whole)
+    world = sing_data.Singers(cuts, nothing, horizon, torch.arange(n), songs, nothing, nothing)
+    before = model.overview.rows.weight.clone()
+    blind = dataclasses.replace(world, horizon=torch.full((n,), torch.nan))
+    school.teach_to_glance(model, blind, tmp_path / "blind", RUN)
+    assert torch.equal(model.overview.rows.weight, before)
+    school.teach_to_glance(model, world, tmp_path, dataclasses.replace(RUN, glance_steps=150, glances=24))
+    with torch.inference_mode():
+        seen = model.overview(sing_data.glanced(whole, torch.Generator().manual_seed(1))).double()
+    x = torch.cat([seen, torch.ones(n, 1)], 1)
+    known = torch.arange(n) % 2 == 0
+    told = x @ torch.linalg.lstsq(x[known], horizon[known].double()).solution
+    assert float((told - horizon)[~known].abs().mean()) < 0.04
 
 
 def test_the_singer_learns_who_sings_how(tmp_path: Path) -> None:
@@ -353,11 +422,45 @@ def test_a_song_goes_on_from_what_was_given(hearing: Hearing, photo: Image) -> N
 
 def test_where_nothing_sings_all_is_as_before(folder: Path, photo: Image) -> None:
     silent = Hearing.load(folder / "silent")
+    expect(silent, noise=-30.0)
     (view,) = silent.see([photo])
     assert silent.focus(view, Point(0.3, 0.4)).notion is None
     made = silent.sounds([photo], [Point(0.3, 0.4)], 0.5, [3])[0].mono
     silent.singing, silent.config = None, dataclasses.replace(silent.config, singing=None)
     assert np.array_equal(silent.sounds([photo], [Point(0.3, 0.4)], 0.5, [3])[0].mono, made)
+
+
+def expect(model: Hearing, noise: float, level: float = 0.0) -> None:
+    """Let it say of all places how much of their sound is noise (a logit), and how loud that is (tens of dB)."""
+    assert model.singing is not None
+    said = model.singing.sort[-1]
+    assert isinstance(said, torch.nn.Linear)
+    with torch.no_grad():
+        said.weight.zero_()
+        said.bias.copy_(torch.tensor([-30.0, noise]))
+        model.singing.weave.weight.zero_()
+        model.singing.weave.bias.zero_()
+        model.singing.plain[textures.LEVEL] = level
+
+
+@pytest.mark.parametrize(("level", "louder"), [(-2.8, -5.0), (-1.8, 5.0), (-6.0, -15.0)])
+def test_what_the_mapper_makes_is_as_loud_as_noise_looks(
+    folder: Path, photo: Image, level: float, louder: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """−28 dB, −18 dB, and −60 dB, which is taken for 15 dB less than it was made."""
+    monkeypatch.setattr("synesthesia.bridges.hearing.limited", lambda samples: samples)
+    model, at = Hearing.load(folder / "silent"), Point(0.3, 0.4)
+    (view,) = model.see([photo])
+
+    def made(noise: float) -> np.ndarray:
+        expect(model, noise, level)
+        focus = model.focus(view, at)
+        assert focus.texture is None
+        assert focus.louder_db == pytest.approx(louder if noise > 0 else 0.0, abs=0.01)
+        return model.scene(view, model.plan(view, at, 3), 0.5).mix.mono
+
+    quiet = made(-30.0)
+    assert made(9.0) == pytest.approx(quiet * 10 ** (louder / 20), rel=1e-2, abs=1e-6)
 
 
 # --- learning ---
@@ -373,7 +476,9 @@ class Small(SingingConfig):
     mixture: int = 2
 
 
-RUN = school.SingRun(song_steps=3, expect_steps=2, look_steps=2, outline_steps=2, sort_steps=2, songs=4, glances=6)
+RUN = school.SingRun(
+    song_steps=3, expect_steps=2, glance_steps=2, look_steps=2, outline_steps=2, sort_steps=2, songs=4, glances=6
+)
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +525,22 @@ def test_levels_are_as_a_recordist_has_them() -> None:
     assert told.tolist() == pytest.approx([-1.4, -3.4, -2.9, -1.9])
 
 
+def test_what_is_not_known_of_a_texture_is_not_taught() -> None:
+    """Recordings are paired with photos by kind, and brought to one loudness: their levels say nothing."""
+    model = Singing(SMALL)
+    told, meant = torch.randn(5, textures.WIDTH, requires_grad=True), torch.randn(5, textures.WIDTH)
+    meant[:2, textures.LEVEL] = torch.nan
+    meant[4] = torch.nan
+    nothing = torch.zeros(5)
+    off = school._off(told, school.Meant(nothing, nothing, meant, nothing, nothing, nothing), model)
+    off.backward()
+    assert told.grad is not None
+    assert told.grad[:2, textures.LEVEL].tolist() == [0, 0]
+    assert not told.grad[4].any()
+    assert bool(told.grad[2:4].all())
+    assert bool(told.grad[:2, : textures.LEVEL].all())
+
+
 def test_levels_are_those_of_the_world_and_not_of_its_files(
     hearing: Hearing, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,7 +574,8 @@ def test_what_is_to_be_expected_is_nearer_to_the_truth_than_what_was_measured(tm
     songs = sing_data.Songs(rows, 12 * sings, sings.float(), level, (~sings).float())
     made_of = torch.from_numpy(np.stack([np.concatenate(p) for p in ((number, none), (none, number))], 1))
     bytes_, nothing = torch.zeros(2 * n, 1, 1, 3, dtype=torch.uint8), torch.zeros(2 * n, 1)
-    world = sing_data.Singers(bytes_, bytes_[..., 0], nothing, nothing, torch.arange(2 * n), songs, made_of, made_of)
+    cuts = Cut(bytes_, bytes_[..., 0], nothing, bytes_)
+    world = sing_data.Singers(cuts, nothing, nothing[:, 0], torch.arange(2 * n), songs, made_of, made_of)
     school.measure(model, songs)
     taught = school.teach_to_expect(model, world, tmp_path, dataclasses.replace(RUN, expect_steps=600))
     assert torch.equal(taught.notion.isfinite().all(1), sings)
@@ -475,7 +597,8 @@ def test_who_sings_learns_how_far_to_believe_what_is_told(tmp_path: Path, monkey
     every = torch.ones(n)
     songs = sing_data.Songs(rows, torch.full((n,), 12), every, torch.zeros(n, textures.WIDTH), 0 * every)
     bytes_, nothing = torch.zeros(n, 1, 1, 3, dtype=torch.uint8), torch.zeros(n, 1)
-    world = sing_data.Singers(bytes_, bytes_[..., 0], nothing, nothing, torch.arange(n), songs, nothing, nothing)
+    cuts = Cut(bytes_, bytes_[..., 0], nothing, bytes_)
+    world = sing_data.Singers(cuts, nothing, nothing[:, 0], torch.arange(n), songs, nothing, nothing)
     school.measure(model, songs)
     told = 0.5 * (songs.notions - model.usual) / model.varied
     monkeypatch.setattr(school, "looked_closer", lambda *_: told)
@@ -493,10 +616,11 @@ def test_who_sings_learns_how_far_to_believe_what_is_told(tmp_path: Path, monkey
 def test_some_places_of_a_world_keep_their_songs(hearing: Hearing, world: Path, tmp_path: Path) -> None:
     singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
     few = singers.some(3)
-    assert len(few.row) == len(few.pixels) == len(few.place) == 3
+    assert len(few.row) == len(few.around) == 3
+    assert all(len(part) == 3 for part in few.cuts)
     assert few.songs is singers.songs
     for k, row in enumerate(few.row):
-        assert torch.equal(few.pixels[k], singers.pixels[row])
+        assert torch.equal(few.cuts.pixels[k], singers.cuts.pixels[row])
     assert torch.equal(singers.some(10**6).row, singers.row)
 
 
@@ -505,12 +629,13 @@ def test_clicks_lead_to_places_and_to_the_ground(hearing: Hearing, world: Path, 
     assert hearing.singing is not None
     eyes = hearing.locator.eyes
     both = sing_data.clicked(singers, [world], hearing.singing, eyes, tmp_path / "clicks.safetensors")
-    first = len(singers.pixels)
+    first = len(singers.cuts.pixels)
     row = both.row[first:]
     assert row[row != sing_data.NONE].tolist() == list(range(first))  # each once, in their order
-    assert len(both.pixels) == len(both.masks) == len(both.place) == len(both.row) > first
+    assert len(both.around) == len(both.row) > first
+    assert all(len(part) == len(both.row) for part in both.cuts)
     again = sing_data.clicked(singers, [], hearing.singing, eyes, tmp_path / "clicks.safetensors")
-    assert torch.equal(again.pixels, both.pixels)
+    assert all(torch.equal(a, b) for a, b in zip(again.cuts, both.cuts, strict=True))
 
 
 def test_views_and_songs_of_a_world(
@@ -518,24 +643,29 @@ def test_views_and_songs_of_a_world(
 ) -> None:
     singers = sing_data.read_singers([world], hearing.locator.eyes, tmp_path / "kept.safetensors")
     again = sing_data.read_singers([tmp_path / "not there"], hearing.locator.eyes, tmp_path / "kept.safetensors")
-    assert torch.equal(singers.pixels, again.pixels)
+    assert torch.equal(singers.cuts.pixels, again.cuts.pixels)
     assert torch.equal(singers.songs.notes, again.songs.notes)
     assert float(singers.songs.clear.median()) > 0.9
     assert singers.numbers.shape[1] == 28 + 14 + 1  # and how far away
     assert singers.numbers.isfinite().all()
-    rows = torch.arange(4) % len(singers.pixels)
-    assert singers.place.shape == (len(singers.pixels), 5)
+    some = sing_data.some_of(singers.cuts, torch.arange(4) % len(singers.row))
+    assert some.place.shape == (4, 5)
     assert float(singers.songs.noise.median()) == 0
-    x, masks = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    x, masks, place, whole = sing_data.viewed(some, torch.Generator().manual_seed(0), 48)
     assert x.shape == (4, 3, 48, 48)
     assert masks.shape == (4, 12, 12)
+    assert all(torch.equal(told, true) or not told.any() for told, true in zip(place, some.place, strict=True))
+    assert whole.shape == (4, 4, 64, 64)
+    kept = some.whole.permute(0, 3, 1, 2)[:, 3].float() / 255
+    for told, true in zip(whole[:, 3], kept, strict=True):
+        assert torch.equal(told, true) or torch.equal(told, true.flip(-1))
     assert float(x.min()) >= 0
     assert float(x.max()) <= 1
     assert float(masks.amax((1, 2)).min()) > 0.1
     monkeypatch.setattr(sing_data, "COARSE", 0.0)
-    sharp, _ = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    sharp = sing_data.viewed(some, torch.Generator().manual_seed(0), 48).pixels
     monkeypatch.setattr(sing_data, "COARSE", 1.0)
-    coarse, _ = singers.views(rows, torch.Generator().manual_seed(0), 48)
+    coarse = sing_data.viewed(some, torch.Generator().manual_seed(0), 48).pixels
     assert float(coarse.diff(dim=-1).abs().mean()) < 0.9 * float(sharp.diff(dim=-1).abs().mean())
     assert float((coarse.mean((2, 3)) - sharp.mean((2, 3))).abs().max()) < 0.02  # of the same colour all in all
     with pytest.raises(InputError, match="no shards"):

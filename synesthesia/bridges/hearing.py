@@ -5,10 +5,10 @@ sounds at all, and a voice, which makes sound of the mapper's latents. Nothing o
 sings or rushes is looked at again, closer, and sung note by note or woven as a texture (`singing`); the rest is the
 mapper's.
 
-All sound of the mapper is at one loudness (it learned from recordings brought to `LOUDNESS_DB`), that of a texture is
-told by its look; how loud a part of a scene is follows besides from how much of the picture it takes. A soft limit on
-each part and gains that sum to at most one keep the mix, which is their plain sum, from clipping, block by block and
-without knowing what comes.
+All sound of the mapper is made at one loudness (it learned from recordings brought to `LOUDNESS_DB`), that of a texture
+is told by its look, and what the mapper makes is played as loud as that as far as it is expected to be noise; how loud
+a part of a scene is follows besides from how much of the picture it takes. A soft limit on each part and gains that sum
+to at most one keep the mix, which is their plain sum, from clipping, block by block and without knowing what comes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ ELSEWHERE = ("locator.",)  # how the weights begin that another checkpoint holds
 LOUDNESS_DB = -23.0  # RMS of the louder half of a training recording's frames, full scale
 BED_DB = -12.0  # of the bed below a stem that fills the picture
 KNEE, CEILING = 0.6, 0.89  # of full scale; where the limit bends, and where it ends: 1 dB is left to who resamples
+MOST_LOUDER_DB = 15.0  # than it was made, or softer, may be what the mapper makes
 LEAST_LEFT = 0.02  # of the picture; a smaller rest leads no bed
 FADE_S = 0.5  # in which a loop's end becomes its beginning
 JOIN_S = 0.05  # cross-fade from a given sound to what goes on from it
@@ -85,7 +86,8 @@ class Focus:
     """What a click, a box or a mask led to: the part of the picture that is heard, and how surely it sounds.
 
     `tokens` lead the mapper; None where nothing is made of it. Instead `notion` leads the singer where notes are heard,
-    or a `texture` (see `codecs.textures`) is woven where it is noise.
+    or a `texture` (see `codecs.textures`) is woven where it is noise. `louder_db` is how much louder than it makes them
+    the sounds of the mapper are played.
     """
 
     region: Region
@@ -93,6 +95,7 @@ class Focus:
     tokens: torch.Tensor | None
     notion: torch.Tensor | None = None
     texture: np.ndarray | None = None
+    louder_db: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +195,11 @@ class Hearing(nn.Module):
         found = Focus(thing, sounding, condition.tokens[0])
         if clear >= c.clear:
             return dataclasses.replace(found, notion=told.notion[0])
+        texture = self.singing.texture(told.texture[0])
         if noise >= c.noisy:
-            return dataclasses.replace(found, texture=self.singing.texture(told.texture[0]))
-        return plain
+            return dataclasses.replace(found, texture=texture)
+        louder = noise * (10 * float(texture[textures.LEVEL]) - LOUDNESS_DB)
+        return dataclasses.replace(plain, louder_db=min(max(louder, -MOST_LOUDER_DB), MOST_LOUDER_DB))
 
     def patches(self, images: Sequence[Image], regions: Sequence[Region]) -> Float[np.ndarray, "n width"]:
         """What the eyes say about a region of each picture: the mean over its patches. For baselines."""
@@ -424,7 +429,8 @@ def _round(values: Float[np.ndarray, "more width"], n: int) -> Float[np.ndarray,
 def _levelled(plan: Plan, parts: Mapping[int, np.ndarray], n: int) -> Float[np.ndarray, "parts n"]:
     out = np.zeros((len(plan.levels), n), np.float32)
     for row, part in parts.items():
-        out[row] = limited(part) * np.float32(plan.levels[row])
+        louder = 10 ** (plan.foci[row].louder_db / 20) if row < len(plan.foci) else 1.0
+        out[row] = limited(part * np.float32(louder)) * np.float32(plan.levels[row])
     return out
 
 

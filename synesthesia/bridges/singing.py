@@ -32,6 +32,7 @@ from ..senses import Image, InputError, Point, Region
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+    from PIL.Image import Image as Picture
 
 NOTE = len(notes.NAMES)
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)  # the longest time from note to note is the pause between phrases
@@ -41,6 +42,7 @@ FEWEST = 3  # notes that make a song
 MARGIN = 1.25  # side of what is cut out, in units of what is asked about
 MARGINS = (1.05, 1.15, 1.3, 1.45)  # with which one place is looked at: what is told of all is nearer to the truth
 PLACE = 5  # numbers of where it is
+WHOLE = 64  # pixels to a side of a glance at the whole picture
 REHEARSED = 32  # notes that are sung unheard
 DRAWN = 112  # rows and columns in which an outline is drawn along colours
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
@@ -120,11 +122,13 @@ def notion_of(song: Float[np.ndarray, "n names"]) -> Float[np.ndarray, " notion"
 
 class Cut(NamedTuple):
     """What is asked about, cut out: `pixels` (3, size, size); what of it is meant, `share` (size/4, size/4), in [0, 1];
-    and its `place` (PLACE) in the whole picture."""
+    its `place` (PLACE) in the whole picture; and that picture itself, small and with what is meant as the fourth
+    channel, `whole` (4, WHOLE, WHOLE)."""
 
     pixels: torch.Tensor
     share: torch.Tensor
     place: torch.Tensor
+    whole: torch.Tensor
 
 
 def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> Cut:
@@ -132,7 +136,8 @@ def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> C
 
     What a cut no longer tells is how large a thing stands in the picture and how low, by which eyes know how far it is:
     its `place` is 1 (it is known), log₂ of its width and of its height as shares of the picture's, less −2, and where
-    its top and its bottom are, from −1 to 1.
+    its top and its bottom are, from −1 to 1. How low it stands means something only beside the horizon, which is not in
+    the cut either: so the whole picture is kept as well, stretched to a small square.
     """
     from PIL import Image as Pil
 
@@ -146,17 +151,24 @@ def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> C
         for k, whole in ((0, image.width), (1, image.height))
     )
     box = (left, top, left + side, top + side)
-    cut = Pil.fromarray(np.asarray(image.pixels)).resize((size, size), Pil.Resampling.BICUBIC, box, reducing_gap=3.0)
-    pixels = torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1).float() / 255
+    picture, outline = Pil.fromarray(np.asarray(image.pixels)), Pil.fromarray(mask / mask.max())
+    pixels = _planes(picture.resize((size, size), Pil.Resampling.BICUBIC, box, reducing_gap=3.0))
     within = (left / wide, top / tall, (left + side) / wide, (top + side) / tall)
     cells = size // 4
-    share = Pil.fromarray(mask / mask.max()).resize((cells, cells), Pil.Resampling.BILINEAR, within)
+    share = outline.resize((cells, cells), Pil.Resampling.BILINEAR, within)
     across, down = (x[-1] + 1 - x[0]) / mask.shape[1], (y[-1] + 1 - y[0]) / mask.shape[0]
     first, last = y[0] / mask.shape[0], (y[-1] + 1) / mask.shape[0]
     place = torch.tensor(
         [1, math.log2(across) + 2, math.log2(down) + 2, 2 * first - 1, 2 * last - 1], dtype=torch.float32
     )
-    return Cut(pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1), place)
+    small = (part.resize((WHOLE, WHOLE), Pil.Resampling.BILINEAR, reducing_gap=3.0) for part in (picture, outline))
+    seen, meant = small
+    whole = torch.cat([_planes(seen), torch.from_numpy(np.asarray(meant).copy())[None].clamp(0, 1)])
+    return Cut(pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1), place, whole)
+
+
+def _planes(picture: Picture) -> Float[torch.Tensor, "3 h w"]:
+    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
 
 def redrawn(image: Image, rough: Region) -> Region:
@@ -245,6 +257,26 @@ class Belonging(nn.Module):
         return self.last(x + F.gelu(self.near(x)))[:, 0]
 
 
+class Overview(nn.Module):
+    """A glance at the whole picture with what is meant of it: above all where the horizon is, and how far a thing
+    stands below it. Rows are kept apart to the end, columns are not."""
+
+    CHANNELS = (16, 32, 32)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        a, b, c = self.CHANNELS
+        self.layers = nn.Sequential(
+            nn.Conv2d(4, a, 5, 2, 2, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True),
+            nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True),
+            nn.Conv2d(b, c, 3, 1, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU(inplace=True),
+        )  # fmt: skip
+        self.rows = nn.Linear(c * WHOLE // 4, width)
+
+    def forward(self, whole: Float[torch.Tensor, "n 4 side side"]) -> Float[torch.Tensor, "n width"]:
+        return F.gelu(self.rows(self.layers(2 * whole - 1).mean(3).flatten(1)))
+
+
 class Singing(nn.Module):
     """Eyes that tell a notion and a texture, and a singer. Notes, notions and textures are standardised inside."""
 
@@ -265,8 +297,9 @@ class Singing(nn.Module):
             nn.LayerNorm(2 * seen), nn.Dropout(c.dropout), nn.Linear(2 * seen, 2 * c.width), nn.GELU(),
             nn.Dropout(c.dropout),
         )  # fmt: skip
+        self.overview = Overview(c.width // 4)
         self.where = nn.Sequential(
-            nn.Linear(PLACE, c.width), nn.GELU(), nn.Linear(c.width, c.width), nn.GELU(),
+            nn.Linear(PLACE + c.width // 4, c.width), nn.GELU(), nn.Linear(c.width, c.width), nn.GELU(),
         )  # fmt: skip
         self.both = nn.Linear(3 * c.width, 2 * c.width)
         self.answer = nn.Linear(2 * c.width, NOTION)
@@ -297,10 +330,9 @@ class Singing(nn.Module):
         """What is told of one place that was cut out once or more often (`closer`), with what the patches of its
         picture say (`pooled`): the mean over all cuts and their mirrors.
         """
-        pixels, masks, place = (torch.stack(parts) for parts in zip(*cuts, strict=True))
-        seen = self.seen(
-            torch.cat([pixels, pixels.flip(-1)]), torch.cat([masks, masks.flip(-1)]), torch.cat([place, place])
-        )
+        pixels, masks, place, whole = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+        pixels, masks, whole = (torch.cat([x, x.flip(-1)]) for x in (pixels, masks, whole))
+        seen = self.seen(pixels, masks, torch.cat([place, place]), whole)
         told = self.told(seen, around.expand(len(seen), -1))
         return Told(*(part.mean(0, keepdim=True) for part in told))
 
@@ -318,16 +350,18 @@ class Singing(nn.Module):
         pixels: Float[torch.Tensor, "n 3 size size"],
         masks: Float[torch.Tensor, "n cells cells"],
         place: Float[torch.Tensor, "n place"],
+        whole: Float[torch.Tensor, "n 4 glance glance"],
     ) -> Float[torch.Tensor, "n twice_width"]:
-        """What it is told from: of all that lies in the mask, mean and maximum; and where it is. A place of zeros is
-        unknown."""
+        """What it is told from: of all that lies in the mask, mean and maximum; and where in the whole it is. A place
+        of zeros is unknown, and so is the whole then."""
         pooled = []
         for dense in self.eyes(pixels):
             share = F.adaptive_avg_pool2d(masks[:, None], dense.shape[2:]) + 1e-3
             pooled.append((dense * share).sum((2, 3)) / share.sum((2, 3)))
             pooled.append((dense * share / share.amax((2, 3), keepdim=True)).amax((2, 3)))
         look = self.tell(torch.cat(pooled, 1))
-        return look + F.gelu(self.both(torch.cat([look, self.where(place)], 1)))
+        where = self.where(torch.cat([place, place[:, :1] * self.overview(whole)], 1))
+        return look + F.gelu(self.both(torch.cat([look, where], 1)))
 
     # --- singing ---
 

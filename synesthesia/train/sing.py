@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bridges.hearing import Hearing
-from ..bridges.singing import NOTION, PLACE, Singing, SingingConfig
+from ..bridges.singing import NOTION, PLACE, WHOLE, Cut, Singing, SingingConfig
 from ..codecs import textures
 from ..encoders.base import PatchEncoder
 from ..encoders.vision import EyesTower
@@ -42,10 +42,13 @@ from .sing_data import (
     Songs,
     clicked,
     clicked_photos,
+    glanced,
+    joined,
     looked_closer,
     read_places,
     read_singers,
     recorded,
+    some_of,
     viewed,
     whole,
 )
@@ -54,12 +57,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 CLICKED = 0.5  # of the larger photos are shown as they were clicked
-SHARES = (0.5, 0.35, 0.15)  # of what sings, of what else sounds, and of the ground, among the places in worlds
+SHARES = (0.38, 0.47, 0.15)  # of what sings, of what else sounds, and of the ground, among the places in worlds
 SORTED, SORTED_PHOTOS = 256, 0.4  # places at a time for who sorts sounds, and the share of photos
 MOST_SORTED = 12_000  # places in worlds, all of which are looked at as wholes as well
 CLOSE_UPS = 0.3  # of the places in worlds are shown to who sorts sounds as if they were whole pictures
 SILENT_PHOTOS = 0.2  # of the photos are of what makes no sound
-NOWHERE = 0.15  # of the places are shown without saying where they are
 BELIEVED = 0.75  # of the songs are learned from what the eyes tell of them, the others from what is true …
 BLUR = 0.4  # … as if it was not quite: deviations of a notion, at most
 MOVED = 0.02  # deviations of a note
@@ -73,6 +75,7 @@ class SingRun:
 
     song_steps: int = 2500
     expect_steps: int = 1500
+    glance_steps: int = 1500
     look_steps: int = 2400
     outline_steps: int = 1200
     sort_steps: int = 2500
@@ -84,14 +87,15 @@ class SingRun:
 
 class Meant(NamedTuple):
     """What is true of places: the notions of their songs in the units of `codecs.notes` (NaN where nothing sings), how
-    clear these are; their textures (NaN where there are none) and how much is noise; and the numbers behind them (NaN
-    where there are none)."""
+    clear these are; their textures (NaN where there are none, or as far as nothing is known of them) and how much is
+    noise; the numbers behind them, and where the horizon is (NaN where there are none)."""
 
     notion: torch.Tensor
     clear: torch.Tensor
     texture: torch.Tensor
     noise: torch.Tensor
     numbers: torch.Tensor
+    horizon: torch.Tensor
 
 
 class Teachers(NamedTuple):
@@ -111,11 +115,9 @@ class Chosen(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Pictures, masks and places of what is asked about, and what is true of it."""
+    """What is asked about, as it was cut out, and what is true of it."""
 
-    pixels: torch.Tensor
-    masks: torch.Tensor
-    place: torch.Tensor
+    cuts: Cut
     meant: Meant
 
 
@@ -128,7 +130,7 @@ class Glances:
         lessons: Lessons,
         model: Singing,
         run: SingRun,
-        clicks: dict[str, torch.Tensor] | None = None,
+        clicks: tuple[Cut, torch.Tensor] | None = None,
     ) -> None:
         """`clicks` are those of `clicked_photos` at the larger photos."""
         self.clicks, self._run, self._size = clicks, run, model.config.eyes.size
@@ -170,6 +172,7 @@ class Glances:
             told(self.teachers.texture, nan),
             told(songs.noise, 0.0),
             told(worlds.numbers, nan),
+            worlds.horizon[at],
         )
         if not photos:
             return Chosen(at, 0, torch.zeros(0, dtype=torch.int64), there)
@@ -191,7 +194,8 @@ class Glances:
         told = [values[heard].clone() for values in (songs.notions, songs.clear, songs.noisy, songs.noise)]
         for values, nothing in zip(told, (nan, 0.0, nan, 0.0), strict=True):
             values[torch.from_numpy(silent)] = nothing
-        return group, torch.from_numpy(looked), Meant(*told, behind)
+        told[2][:, textures.LEVEL] = nan  # how loud a recording of a kind is says nothing about a photo
+        return group, torch.from_numpy(looked), Meant(*told, behind, torch.full((n,), nan))
 
     def clicked(self, group: int) -> bool:
         """Whether photos of this group were clicked."""
@@ -200,25 +204,22 @@ class Glances:
     def draw(self, rng: np.random.Generator, g: torch.Generator, n: int) -> Drawn:
         """n places as they might have been seen: those of worlds, then photos."""
         chosen = self.choose(rng, n, self._run.photos)
-        x, masks = self.worlds.views(chosen.worlds, g, self._size)
-        place = _known(self.worlds.place[chosen.worlds], g)
-        if not len(chosen.photos):
-            return Drawn(x, masks, place, chosen.meant)
-        return Drawn(
-            *(torch.cat(parts) for parts in zip((x, masks, place), self._shown(chosen, g), strict=True)), chosen.meant
-        )
+        sings = chosen.meant.notion[: len(chosen.worlds)].isfinite().all(1)
+        cuts = viewed(some_of(self.worlds.cuts, chosen.worlds), g, self._size, sings)
+        return Drawn(joined(cuts, self._shown(chosen, g)) if len(chosen.photos) else cuts, chosen.meant)
 
-    def _shown(self, chosen: Chosen, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _shown(self, chosen: Chosen, g: torch.Generator) -> Cut:
         n = len(chosen.photos)
         x = self.photos[chosen.group].views(chosen.photos.numpy(), g, self._size)
-        masks, place = torch.ones(n, self._size // 4, self._size // 4), torch.zeros(n, PLACE)
+        masks, nowhere = torch.ones(n, self._size // 4, self._size // 4), torch.zeros(n, PLACE)
+        cuts = Cut(x, masks, nowhere, torch.zeros(n, 4, WHOLE, WHOLE))
         if self.clicks is not None and self.clicked(chosen.group):
             some = torch.nonzero(torch.rand(n, generator=g) < CLICKED)[:, 0]
             at = (chosen.photos * CLICKS + torch.randint(CLICKS, (n,), generator=g))[some]
             if len(some):
-                x[some], masks[some] = viewed(self.clicks["pixels"][at], self.clicks["masks"][at], g, self._size)
-                place[some] = _known(self.clicks["place"][at], g)
-        return x, masks, place
+                for part, seen in zip(cuts, viewed(some_of(self.clicks[0], at), g, self._size), strict=True):
+                    part[some] = seen
+        return cuts
 
 
 def measure(model: Singing, every: Songs) -> None:
@@ -237,11 +238,6 @@ def measure(model: Singing, every: Songs) -> None:
         model.various.copy_(noisy.std(0).clamp_min(0.02))
 
 
-def _known(place: Float[torch.Tensor, "n place"], g: torch.Generator) -> Float[torch.Tensor, "n place"]:
-    """Places, some of which are not told."""
-    return torch.where(torch.rand(len(place), 1, generator=g) < NOWHERE, 0.0, place)
-
-
 def teach_to_sing(model: Singing, worlds: Singers, out: Path, run: SingRun) -> None:
     """Let it learn which note comes next; resumes after a kill.
 
@@ -252,7 +248,7 @@ def teach_to_sing(model: Singing, worlds: Singers, out: Path, run: SingRun) -> N
     true = (songs.notions - model.usual) / model.varied
     notes_ = model.standard(songs.notes)
     there = torch.nonzero((worlds.row != NONE) & sung[worlds.row.clamp_min(0)])[:, 0]
-    seen = looked_closer(model, worlds.pixels[there], worlds.masks[there], worlds.place[there])
+    seen = looked_closer(model, some_of(worlds.cuts, there))
     with torch.inference_mode():
         told = model.answer(seen.float())
     row = worlds.row[there]
@@ -304,19 +300,45 @@ def teach_to_expect(model: Singing, worlds: Singers, out: Path, run: SingRun) ->
     return taught
 
 
+def teach_to_glance(model: Singing, worlds: Singers, out: Path, run: SingRun) -> None:
+    """Let a glance at the whole picture learn where the horizon is; resumes after a kill.
+
+    Asked only for what a place sounds like, it hardly finds out: 2,000 steps of that told how far fires are a little
+    better, while whoever knows the horizon tells it well.
+    """
+    there = torch.nonzero(worlds.horizon.isfinite())[:, 0]
+    if not len(there):
+        return
+    tell = nn.Linear(model.overview.rows.out_features, 2)
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        at = there[torch.randint(len(there), (run.glances,), generator=g)]
+        cuts = some_of(worlds.cuts, at)
+        return {"horizon": _below(tell(model.overview(glanced(cuts.whole, g))), cuts.place, worlds.horizon[at])}
+
+    fit(
+        nn.ModuleList([model.overview, tell]),
+        loss,
+        LoopConfig(run.glance_steps, 3e-3, ema=0.99, seed=run.seed),
+        out / "glance",
+    )
+
+
 def teach_to_look(model: Singing, glances: Glances, out: Path, run: SingRun) -> None:
     """Let the eyes that look closer learn what a song and what noise is going to be like; resumes after a kill."""
     model.eyes.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
     wide = 2 * model.config.width
     behind, rough = nn.Linear(wide, glances.worlds.numbers.shape[1]), nn.Linear(wide, 2)
+    below = nn.Linear(model.overview.rows.out_features, 2)
     nn.init.zeros_(behind.weight)
-    told_by = [model.tell, model.where, model.both, model.answer, model.weave, rough, behind]
+    told_by = [model.tell, model.overview, model.where, model.both, model.answer, model.weave, rough, behind, below]
     who = nn.ModuleList([model.eyes, *told_by])
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         drawn = glances.draw(np.random.default_rng([run.seed, 61, step]), g, run.glances)
+        pixels = drawn.cuts.pixels.contiguous(memory_format=torch.channels_last)
         with quick():
-            seen = model.seen(drawn.pixels.contiguous(memory_format=torch.channels_last), drawn.masks, drawn.place)
+            seen = model.seen(*drawn.cuts._replace(pixels=pixels))
         seen, meant = seen.float(), drawn.meant
         sings, known = meant.notion.isfinite().all(1), meant.numbers.isfinite()
         off = (behind(seen) - meant.numbers.nan_to_num()).square()
@@ -324,6 +346,7 @@ def teach_to_look(model: Singing, glances: Glances, out: Path, run: SingRun) -> 
             "notion": _away(model.answer(seen[sings]), ((meant.notion - model.usual) / model.varied)[sings]),
             "numbers": 2 * ((off * known).sum(1) / known.sum(1).clamp_min(1)).sum() / known.any(1).sum().clamp_min(1),
             "texture": _off(model.weave(seen), meant, model),
+            "horizon": 2 * _below(below(model.overview(drawn.cuts.whole)), drawn.cuts.place, meant.horizon),
         } | _sorted(rough(seen), meant)
 
     groups: list[dict[str, object]] = [
@@ -341,24 +364,27 @@ def teach_to_sort(model: Singing, glances: Glances, eyes: PatchEncoder, out: Pat
     worlds, clicks, size = glances.worlds, glances.clicks, model.config.eyes.size
     model.eval()
 
-    def both(pixels: torch.Tensor, masks: torch.Tensor, place: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
-        return torch.cat([looked_closer(model, pixels, masks, place), around], 1)
+    def both(cuts: Cut, around: torch.Tensor) -> torch.Tensor:
+        return torch.cat([looked_closer(model, cuts), around], 1)
 
     def everything(n: int) -> torch.Tensor:
         return torch.full((n, size // 4, size // 4), 255, dtype=torch.uint8)
 
     # A thing may also fill a picture: then who sees the whole sees nothing but the thing.
-    *known, close = whole([*(p.pixels for p in glances.photos), worlds.pixels], eyes, out / "whole.safetensors")
-    nowhere = torch.zeros_like(worlds.place)
+    cuts = worlds.cuts
+    *known, close = whole([*(p.pixels for p in glances.photos), cuts.pixels], eyes, out / "whole.safetensors")
+    alone = cuts._replace(place=torch.zeros_like(cuts.place))
     there = torch.stack([
-        both(worlds.pixels, worlds.masks, worlds.place, worlds.around),
-        both(worlds.pixels, worlds.masks, nowhere, close),
-        both(worlds.pixels, everything(len(nowhere)), nowhere, close),
+        both(cuts, worlds.around),
+        both(alone, close),
+        both(alone._replace(share=everything(len(close))), close),
     ])  # fmt: skip
     photos = []
     for some, around in zip(glances.photos, known, strict=True):
-        photos.append(both(some.pixels, everything(len(some)), torch.zeros(len(some), PLACE), around))
-    at_clicks = None if clicks is None else both(*(clicks[k] for k in ("pixels", "masks", "place", "around")))
+        n = len(some)
+        nowhere = Cut(some.pixels, everything(n), torch.zeros(n, PLACE), torch.zeros(n, WHOLE, WHOLE, 4).byte())
+        photos.append(both(nowhere, around))
+    at_clicks = None if clicks is None else both(*clicks)
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         chosen = glances.choose(np.random.default_rng([run.seed, 62, step]), SORTED, SORTED_PHOTOS)
@@ -381,17 +407,26 @@ def _sorted(told: torch.Tensor, meant: Meant) -> dict[str, torch.Tensor]:
     return {"clear": 0.3 * cross(told[:, 0], meant.clear), "noise": 0.3 * cross(told[:, 1], meant.noise)}
 
 
+def _below(told: torch.Tensor, place: torch.Tensor, horizon: torch.Tensor) -> torch.Tensor:
+    """How far off is told where the horizon is and how far below it a thing ends, where both are known."""
+    known = horizon.isfinite() & (place[:, 0] > 0)
+    end = (place[:, 4] + 1) / 2
+    true = torch.stack([(horizon - 0.45) / 0.1, (end - horizon - 0.2) / 0.2], 1)
+    return _away(told, torch.where(known[:, None], true, torch.nan))
+
+
 def _off(texture: torch.Tensor, meant: Meant, model: Singing) -> torch.Tensor:
     """How far off textures are. Each part counts alike: the level is one number, the movement many."""
-    rushes = meant.texture.isfinite().all(1)
+    rushes = meant.texture.isfinite().any(1)
     true = (meant.texture - model.plain) / model.various
     parts = zip(*(part[rushes].split(textures.PARTS, dim=1) for part in (texture, true)), strict=True)
     return torch.stack([_away(*part) for part in parts]).mean()
 
 
 def _away(told: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """How far off, for each number; nothing where there is nothing to tell."""
-    return F.smooth_l1_loss(told, true, reduction="sum") / max(true.numel(), 1)
+    """How far off, for each number that is known (the others are NaN); nothing where there is nothing to tell."""
+    known = true.isfinite()
+    return F.smooth_l1_loss(told[known], true[known], reduction="sum") / known.sum().clamp_min(1)
 
 
 def teach_to_outline(model: Singing, places: Places, out: Path, run: SingRun) -> None:
@@ -449,6 +484,7 @@ def train(shards_: Path, hearing: str | Path, out: Path, worlds: Sequence[Path],
     clicks = clicked_photos(larger, singing, seeing, out / "photos.safetensors") if len(larger) else None
     glances = Glances(known, lessons, singing, run, clicks)
     glances.teachers = teach_to_expect(singing, known, out, run)
+    teach_to_glance(singing, known, out, run)
     teach_to_look(singing, glances, out, run)
     teach_to_sing(singing, known, out, run)
     teach_to_sort(singing, glances.fewer(MOST_SORTED), seeing, out, run)

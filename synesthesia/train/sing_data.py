@@ -49,11 +49,13 @@ CLICKS = 3  # at a photo, near its middle
 BESIDE = 0.12  # of a photo's side: how far from the middle it is clicked
 LEAST_MARGIN = 1.1
 MOST_PLACES = 3000  # pictures of a world in which outlines are learned
-WHOLE = 0.15  # of the places are shown without saying what of them is meant
+ALL = 0.15  # of the places are shown without saying what of them is meant …
+NOWHERE = 0.15  # … and without saying where they are
 COARSE = (
     0.3  # of the places are shown with fewer pixels, a quarter to a side at least, as from afar or by a poor camera
 )
-COLOURS = 0.35  # of `jitter`, at most: the colours of a bird say how it sings
+COLOURS = 0.35  # of `jitter`, at most, where something sings: the colours of a bird say how …
+ANY_COLOURS = 1.0  # … and elsewhere: a sea roars alike in any light
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,42 +114,43 @@ def songs(sounds: Sequence[Sound]) -> Songs:
 
 @dataclass(frozen=True, eq=False)
 class Singers:
-    """Places that were cut out of pictures, with a margin, what of them is meant, where it is, and which of the `songs`
-    is theirs (`NONE` for the ground between things); what the patches of the whole pictures say (`singing.pooled`), in
-    half precision; of each song the numbers behind it and its look, in their spreads (NaN where there are none), and
-    those of them that its sound was made of.
+    """Places that were cut out of pictures, with a margin, as they are kept (`_bytes`), and which of the `songs` is
+    theirs (`NONE` for the ground between things); what the patches of the whole pictures say (`singing.pooled`), in
+    half precision, and where their horizon is, a share of the picture from its top (NaN where nobody says); of each
+    song the numbers behind it and its look, in their spreads (NaN where there are none), and those of them that its
+    sound was made of.
     """
 
-    pixels: UInt8[torch.Tensor, "n side side 3"]
-    masks: UInt8[torch.Tensor, "n cells cells"]
-    place: Float[torch.Tensor, "n place"]
+    cuts: Cut
     around: Float[torch.Tensor, "n twice_patches"]
+    horizon: Float[torch.Tensor, " n"]
     row: Int[torch.Tensor, " n"]
     songs: Songs
     numbers: Float[torch.Tensor, "songs behind"]
     made_of: Float[torch.Tensor, "songs some"]
 
-    def views(
-        self, at: Int[torch.Tensor, " n"], g: torch.Generator, size: int
-    ) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
-        """Some of the places; see `viewed`."""
-        return viewed(self.pixels[at], self.masks[at], g, size)
-
     def some(self, most: int) -> Singers:
         """So many of the places at most, chosen blindly; of the songs all."""
         at = torch.randperm(len(self.row), generator=torch.Generator().manual_seed(7))[:most].sort().values
-        own = {name: getattr(self, name)[at] for name in ("pixels", "masks", "place", "around", "row")}
-        return replace(self, **own)
+        own = {name: getattr(self, name)[at] for name in ("around", "horizon", "row")}
+        return replace(self, cuts=some_of(self.cuts, at), **own)
 
 
-def viewed(
-    pixels: UInt8[torch.Tensor, "n side side 3"], masks: UInt8[torch.Tensor, "n cut cut"], g: torch.Generator, size: int
-) -> tuple[Float[torch.Tensor, "n 3 size size"], Float[torch.Tensor, "n cells cells"]]:
-    """Places as they might have been cut out: larger or beside, half mirrored, in nearly their colours, some of them
-    with few pixels."""
-    n = len(pixels)
-    x = pixels.permute(0, 3, 1, 2).float() / 255
-    share = masks[:, None].float() / 255
+def some_of(cuts: Cut, at: torch.Tensor) -> Cut:
+    """Some of many places."""
+    return Cut(*(part[at] for part in cuts))
+
+
+def joined(one: Cut, other: Cut) -> Cut:
+    """The places of both."""
+    return Cut(*(torch.cat(parts) for parts in zip(one, other, strict=True)))
+
+
+def viewed(cuts: Cut, g: torch.Generator, size: int, sings: Bool[torch.Tensor, " n"] | None = None) -> Cut:
+    """Places as they might have been cut out: larger or beside, half mirrored, in other colours (those that `sings`, by
+    default all, in nearly their own), some of them with few pixels; some without telling where they are."""
+    n = len(cuts.pixels)
+    x, share, _ = _floats(cuts)
     low = LEAST_MARGIN / AROUND
     zoom = low + (1 - low) * torch.rand(n, 1, generator=g)
     theta = torch.zeros(n, 2, 3)
@@ -157,7 +160,8 @@ def viewed(
     grid, coarse = (F.affine_grid(theta, [n, 1, k, k], align_corners=False) for k in (size, size // 4))
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
     share = F.grid_sample(share, coarse, align_corners=False)
-    x = torch.lerp(x, jitter(x.clone(), g), COLOURS * torch.rand(n, 1, 1, 1, generator=g))
+    most = torch.full((n,), COLOURS) if sings is None else torch.where(sings, COLOURS, ANY_COLOURS)
+    x = torch.lerp(x, jitter(x.clone(), g), most.view(-1, 1, 1, 1) * torch.rand(n, 1, 1, 1, generator=g))
     far = torch.rand(n, generator=g) < COARSE
     if far.any():
         few = int(torch.randint(size // 4, size, (), generator=g))
@@ -165,7 +169,22 @@ def viewed(
         x[far] = F.interpolate(fewer, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
     # Attention marks a place less sharply than its mask.
     share = torch.lerp(share, F.avg_pool2d(share, 9, 1, 4), torch.rand(n, 1, 1, 1, generator=g))
-    return x, torch.where(torch.rand(n, 1, 1, generator=g) < WHOLE, 1.0, share[:, 0])
+    shown = torch.where(torch.rand(n, 1, 1, generator=g) < ALL, 1.0, share[:, 0])
+    place = torch.where(torch.rand(n, 1, generator=g) < NOWHERE, 0.0, cuts.place)
+    return Cut(x, shown, place, glanced(cuts.whole, g))
+
+
+def glanced(whole: UInt8[torch.Tensor, "n side side 4"], g: torch.Generator) -> Float[torch.Tensor, "n 4 side side"]:
+    """Whole pictures as they might have been seen: half mirrored, in any light."""
+    x = whole.permute(0, 3, 1, 2).float() / 255
+    x = torch.where(torch.rand(len(x), 1, 1, 1, generator=g) < 0.5, x.flip(-1), x)
+    return torch.cat([jitter(x[:, :3].clone(), g), x[:, 3:]], 1)
+
+
+def _floats(cuts: Cut) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pixels, masks (as one channel) and the wholes of places that were kept as bytes, in [0, 1]."""
+    pixels, whole = (x.permute(0, 3, 1, 2).float() / 255 for x in (cuts.pixels, cuts.whole))
+    return pixels, cuts.share[:, None].float() / 255, whole
 
 
 def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Singers:
@@ -175,7 +194,7 @@ def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Sin
     Raises InputError for a folder without pictures with sources.
     """
     if not path.is_file():
-        cuts, around, heard, numbers, made_of = [], [], [], [], []
+        cuts, around, horizon, heard, numbers, made_of = [], [], [], [], [], []
         kinds: list[str] = []
         for folder in folders:
             before = len(cuts)
@@ -186,6 +205,7 @@ def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Sin
                     region = Region(mask.astype(np.float32) / 255)
                     cuts.append(_bytes(closer(example.image, region, SIDE, AROUND)))
                     around.append(pooled(dense, region))
+                    horizon.append(_horizon(example))
                     heard.append(songs([sound]))
                     heard[-1].texture[:, textures.LEVEL] += 2 * math.log10(scale)
                     look, song = source.get("parameters", {}), source.get("song", {})
@@ -199,13 +219,14 @@ def read_singers(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Sin
         _as_recorded(every.texture[:, textures.LEVEL], kinds)
         _keep(
             _small(cuts, around)
-            | {"numbers": in_spreads(numbers), "made_of": in_spreads(made_of)}
+            | {"horizon": torch.tensor(horizon), "numbers": in_spreads(numbers), "made_of": in_spreads(made_of)}
             | {field.name: getattr(every, field.name) for field in fields(Songs)},
             path,
         )
     found = load_file(path)
-    own = {name: found.pop(name) for name in ("pixels", "masks", "place", "around", "numbers", "made_of")}
-    return Singers(row=torch.arange(len(own["pixels"])), songs=Songs(**found), **own)
+    cuts = _taken(found)
+    own = {name: found.pop(name) for name in ("around", "horizon", "numbers", "made_of")}
+    return Singers(cuts, row=torch.arange(len(cuts.pixels)), songs=Songs(**found), **own)
 
 
 def _as_recorded(tens_of_db: Float[torch.Tensor, " n"], kinds: Sequence[str]) -> None:
@@ -222,15 +243,19 @@ def _patches(eyes: PatchEncoder, image: Image) -> Float[torch.Tensor, "rows colu
 
 
 def _bytes(cut: Cut) -> Cut:
-    """What was cut out, as it is kept: a quarter as large."""
-    return Cut(
-        (cut.pixels * 255).round().byte().permute(1, 2, 0).contiguous(), (cut.share * 255).round().byte(), cut.place
-    )
+    """What was cut out, as it is kept: in bytes, colours last, a quarter as large."""
+    pixels, whole = ((x * 255).round().byte().permute(1, 2, 0).contiguous() for x in (cut.pixels, cut.whole))
+    return Cut(pixels, (cut.share * 255).round().byte(), cut.place, whole)
 
 
 def _small(cuts: Sequence[Cut], around: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
     parts = (torch.stack(part) for part in zip(*cuts, strict=True))
-    return dict(zip(("pixels", "masks", "place"), parts, strict=True)) | {"around": torch.stack(list(around)).half()}
+    return dict(zip(Cut._fields, parts, strict=True)) | {"around": torch.stack(list(around)).half()}
+
+
+def _taken(kept: dict[str, torch.Tensor]) -> Cut:
+    """The places of what `_small` gave, taken out of it."""
+    return Cut(**{name: kept.pop(name) for name in Cut._fields})
 
 
 def _keep(told: dict[str, torch.Tensor], path: Path) -> None:
@@ -244,7 +269,7 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
     """The same places and beside them what a click on each leads to, and clicks on the ground; kept in `path`."""
     if not path.is_file():
         rng = np.random.default_rng(5)
-        cuts, around, row = [], [], []
+        cuts, around, horizon, row = [], [], [], []
 
         def click(image: Image, dense: torch.Tensor, likely: np.ndarray, of: int) -> None:
             at, x, y = likely.ravel().astype(float), *rng.random(2)
@@ -266,17 +291,19 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
                 free = covered < 0.02
                 if rng.random() < GROUNDS and free.mean() > 0.01:
                     click(example.image, dense, free, NONE)
-        _keep(_small(cuts, around) | {"row": torch.tensor(row)}, path)
+                horizon += [_horizon(example)] * (len(cuts) - len(horizon))
+        _keep(_small(cuts, around) | {"horizon": torch.tensor(horizon), "row": torch.tensor(row)}, path)
     more = load_file(path)
-    parts = {
-        name: torch.cat([getattr(singers, name), more[name]]) for name in ("pixels", "masks", "place", "around", "row")
-    }
-    return replace(singers, **parts)
+    every = joined(singers.cuts, _taken(more))
+    return replace(singers, cuts=every, **{name: torch.cat([getattr(singers, name), x]) for name, x in more.items()})
 
 
 @torch.inference_mode()
-def clicked_photos(photos: Photos, model: Singing, eyes: PatchEncoder, path: Path) -> dict[str, torch.Tensor]:
-    """As of `Singers`, of what `CLICKS` clicks near the middle of each photo lead to; kept in `path`."""
+def clicked_photos(
+    photos: Photos, model: Singing, eyes: PatchEncoder, path: Path
+) -> tuple[Cut, Float[torch.Tensor, "n twice_patches"]]:
+    """Places and what is `around` them, as of `Singers`, that `CLICKS` clicks near the middle of each photo lead to;
+    kept in `path`."""
     if not path.is_file():
         rng = np.random.default_rng(6)
         cuts, around = [], []
@@ -289,7 +316,8 @@ def clicked_photos(photos: Photos, model: Singing, eyes: PatchEncoder, path: Pat
                 cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
                 around.append(pooled(dense, thing))
         _keep(_small(cuts, around), path)
-    return load_file(path)
+    found = load_file(path)
+    return _taken(found), found["around"]
 
 
 @torch.inference_mode()
@@ -308,18 +336,15 @@ def whole(
 
 
 @torch.inference_mode()
-def looked_closer(
-    model: Singing,
-    pixels: UInt8[torch.Tensor, "n side side 3"],
-    masks: UInt8[torch.Tensor, "n cells cells"],
-    place: Float[torch.Tensor, "n place"],
-) -> Float[torch.Tensor, "n twice_width"]:
-    """What the eyes that look closer see of places as they are, in half precision."""
+def looked_closer(model: Singing, cuts: Cut) -> Float[torch.Tensor, "n twice_width"]:
+    """What the eyes that look closer see of places as they are kept, in half precision."""
     size, out = model.config.eyes.size, []
-    for at in torch.arange(len(pixels)).split(AT_ONCE):
-        x = _middle(pixels[at].permute(0, 3, 1, 2).float() / 255, size)
+    for at in torch.arange(len(cuts.pixels)).split(AT_ONCE):
+        some = some_of(cuts, at)
+        pixels, share, whole = _floats(some)
         with quick():
-            out.append(model.seen(x, _middle(masks[at, None].float() / 255, size // 4)[:, 0], place[at]).half())
+            seen = model.seen(_middle(pixels, size), _middle(share, size // 4)[:, 0], some.place, whole)
+        out.append(seen.half())
     return torch.cat(out)
 
 
@@ -328,6 +353,12 @@ def _middle(x: Float[torch.Tensor, "n channels side side"], size: int) -> Float[
     edge = round(x.shape[-1] * (1 - MARGIN / AROUND) / 2)
     inner = x[..., edge : x.shape[-1] - edge, edge : x.shape[-1] - edge]
     return F.interpolate(inner, (size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def _horizon(example: shards.Example) -> float:
+    """A share of the picture from its top; NaN where the world does not say."""
+    view = example.truth.get("view")
+    return float(view["horizon"]) if isinstance(view, dict) and "horizon" in view else math.nan
 
 
 def _sources(example: shards.Example) -> Iterator[tuple[dict[str, Any], np.ndarray, Sound]]:
