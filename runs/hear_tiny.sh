@@ -38,4 +38,5 @@ synesthesia train sing "$out/shards" --worlds "$out/birds/horizon" --worlds "$ou
 synesthesia evaluate locate "$out/shards" --world "$out/scenes/test" --model "$out/outline/final" -o "$out/locate.json"
 synesthesia evaluate hear "$out/shards" --world "$out/scenes/test" --train-world "$out/scenes/train" \
   --clips "$data/clips" --judge "$judge" --model "$out/sing_horizon/final" -o "$out/hear.json"
+synesthesia evaluate pairs "$data" --model "$out/sing_horizon/final" -o "$out/pairs.json"
 synesthesia evaluate song "$out/birds/test" --train-world "$out/birds/train" --model "$out/sing_horizon/final" -o "$out/song.json"

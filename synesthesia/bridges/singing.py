@@ -1,7 +1,7 @@
 """A closer look: at what sings, and a notion of its song → notes; at what rushes, and its texture → noise.
 
     place in a picture, cut out and looked at again ─ eyes ─┬─▶ notion ─ singer ─▶ notes ─ `codecs.notes` ─▶ sound
-                                                            └─▶ texture ─ `codecs.textures` ─▶ sound
+    the whole picture at a glance, the place marked ────────┴─▶ texture ─ `codecs.textures` ─▶ sound
 
 What a patch of the whole picture keeps of a bird does not tell it from another, nor a blaze from a small fire: so what
 is asked about is looked at again, larger, by eyes that were taught with pictures and sounds that belong together. They
@@ -161,8 +161,9 @@ def closer(image: Image, region: Region, size: int, margin: float = MARGIN) -> C
     place = torch.tensor(
         [1, math.log2(across) + 2, math.log2(down) + 2, 2 * first - 1, 2 * last - 1], dtype=torch.float32
     )
-    small = (part.resize((WHOLE, WHOLE), Pil.Resampling.BILINEAR, reducing_gap=3.0) for part in (picture, outline))
-    seen, meant = small
+    seen, meant = (
+        part.resize((WHOLE, WHOLE), Pil.Resampling.BILINEAR, reducing_gap=3.0) for part in (picture, outline)
+    )
     whole = torch.cat([_planes(seen), torch.from_numpy(np.asarray(meant).copy())[None].clamp(0, 1)])
     return Cut(pixels, torch.from_numpy(np.asarray(share).copy()).clamp(0, 1), place, whole)
 

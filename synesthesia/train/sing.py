@@ -1,11 +1,11 @@
 """How the closer look of `hear/tiny` is trained: on worlds in which what is seen and what is heard occurred together,
 and on photos and recordings paired by kind.
 
-What belongs to a point is learned first, by the patches of whole pictures. Then the eyes that look closer learn to tell
-from what was cut out of pictures, by masks and by clicks, how its song is on the whole, how its noise is, and how much
-of its sound is the one and the other. Beside things also the ground between them was clicked, where nothing sings. Last
-who sings learns notes that follow one another, given what these eyes tell of a song. Nobody tells what anything is
-called.
+What belongs to a point is learned first, by the patches of whole pictures, and where the horizon is, at a glance at
+them. Then the eyes that look closer learn to tell from what was cut out of pictures, by masks and by clicks, how its
+song is on the whole, how its noise is, and how much of its sound is the one and the other. Beside things also the
+ground between them was clicked, where nothing sings. Last who sings learns notes that follow one another, given what
+these eyes tell of a song. Nobody tells what anything is called.
 
 A song or a noise that was measured once is a noisy teacher. As far as a world says which numbers its sounds were made
 of, what is to be expected of these is learned from sounds alone, and that is what the eyes learn to tell; and beside it
