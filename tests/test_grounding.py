@@ -29,6 +29,7 @@ from synesthesia.bridges.grounding import (
     Truth,
     multi_positive,
 )
+from synesthesia.bridges.outlining import Sight
 from synesthesia.encoders.audio import FrameEarsConfig, save_tiny_ears, tiny_ears
 from synesthesia.encoders.base import Earshot, Eyesight, FrameEncoder, Hearing, Look, PatchEncoder
 from synesthesia.encoders.vision import EyesConfig, save_tiny_eyes, tiny_eyes
@@ -481,7 +482,11 @@ def painted(sounding: np.ndarray, kinds: np.ndarray, config: LocatorConfig = TIN
     width = config.grounding.width // config.grounding.heads
     vectors = np.concatenate([np.eye(width, dtype=np.float32)[kinds]] * config.grounding.heads, -1)
     rows, columns = kinds.shape
-    return locator, Seen(Features(vectors, locator.grounding.shared), sounding.astype(np.float32), columns, rows)
+    logits = torch.from_numpy(sounding.astype(np.float32))[None].logit()
+    shared = torch.from_numpy(vectors)[None]
+    sight = Sight(torch.zeros(1, rows, columns, locator.eyes.dense.width), shared, logits)
+    told = Features(vectors, locator.grounding.shared), sounding.astype(np.float32)
+    return locator, Seen(*told, columns, rows, sight)
 
 
 def test_regions_are_ordered_by_how_much_sounds_and_limited() -> None:

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from synesthesia import hub
 from synesthesia.bridges.grounding import MAP_SIDE, GroundingConfig, Heard, Locator, LocatorConfig
-from synesthesia.bridges.outlining import Outline, OutlineConfig, Sight, outline_loss
+from synesthesia.bridges.outlining import Belonging, Outline, OutlineConfig, Sight, outline_loss, redrawn
 from synesthesia.encoders.audio import FrameEarsConfig
 from synesthesia.encoders.base import Earshot, Eyesight, FrameEncoder, Hearing, Look, PatchEncoder
 from synesthesia.encoders.vision import EyesConfig, tiny_eyes
 from synesthesia.metrics import localisation
-from synesthesia.senses import Image, InputError, Sound
+from synesthesia.senses import Image, InputError, Region, Sound
 from synesthesia.spaces import Features
+from synesthesia.train.loop import LoopConfig, fit
 
 TINY = LocatorConfig(
     EyesConfig(64, (8, 8, 16, 16), (1, 1, 1, 1)), FrameEarsConfig((4, 4, 8, 8), 16), GroundingConfig(8, 2, 16)
@@ -132,7 +134,6 @@ def test_a_locator_without_an_outline_is_what_it_was(locator: Locator, tmp_path:
     loaded = Locator.load(plain.save(tmp_path / "m"))
     assert loaded.outline is None
     (seen,), (heard,) = loaded.see([asked()[0]]), loaded.hear([asked()[1]])
-    assert seen.sight is None
     heat, confidence = loaded.heat(seen, heard)
     found = loaded.find(seen, heard)
     assert found.confidence == confidence
@@ -295,3 +296,66 @@ def test_a_tone_of_no_square_lights_up_nothing(learned: Locator) -> None:
         shown = [learned.find(seen, learned.hear([tone(int(k))])[0]) for k in kinds[i]]
         assert found.confidence < 0.5 < min(f.confidence for f in shown)
         assert found.heat.max() < 0.5
+
+
+# --- what belongs to a point ---
+
+
+def test_what_belongs_to_a_point_is_what_is_like_it_down_to_the_finest_cells(tmp_path: Path) -> None:
+    """Each picture has two parts of different features, whose border crosses patches and is shown by finer maps alone;
+    the part in which the point lies belongs to it."""
+    torch.manual_seed(0)
+    model, without = Belonging(8, (4,), 16), Belonging(8, (), 16)
+
+    def parts(g: torch.Generator, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        edge = torch.randint(3, 10, (n, 1, 1), generator=g)
+        first = (torch.arange(12) < edge).expand(n, 10, 12).float()
+        left, right = 2 * torch.randn(2, n, 8, 1, 1, generator=g)
+        share = F.avg_pool2d(first[:, None], 2)
+        dense = (share * left + (1 - share) * right + 0.1 * torch.randn(n, 8, 5, 6, generator=g)).permute(0, 2, 3, 1)
+        fine = first[:, None] * left[:, :4] + (1 - first[:, None]) * right[:, :4]
+        point = torch.rand(n, 2, generator=g)
+        on_left = (12 * point[:, :1, None] < edge).float()
+        return dense, fine, point, torch.where(on_left > 0, first, 1 - first)
+
+    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
+        dense, fine, point, mask = parts(g, 32)
+        coarse = F.avg_pool2d(mask[:, None], 2)[:, 0]
+        return {
+            "cells": F.binary_cross_entropy_with_logits(model(dense, [fine], point), mask),
+            "patches": F.binary_cross_entropy_with_logits(without(dense, [], point), coarse),
+        }
+
+    fit(nn.ModuleList([model, without]), loss, LoopConfig(300, 5e-3, warmup=10, ema=0.9), tmp_path)
+    with torch.inference_mode():
+        dense, fine, point, mask = parts(torch.Generator().manual_seed(99), 64)
+        said, rough = model.eval()(dense, [fine], point), without.eval()(dense, [], point)
+    assert said.shape == mask.shape == (64, 10, 12)
+    assert rough.shape == (64, 5, 6)
+    right = ((said > 0) == (mask > 0.5)).float().mean()
+    enlarged = F.interpolate(rough[:, None], (10, 12), mode="nearest")[:, 0]
+    assert float(right) > max(0.95, float(((enlarged > 0) == (mask > 0.5)).float().mean()) + 0.02)
+
+
+def test_an_outline_is_drawn_along_colours() -> None:
+    """A red ball on a green ground, of which patches tell little more than where it is."""
+    y, x = np.mgrid[0:168, 0:224]
+    ball = (x - 100) ** 2 + (y - 70) ** 2 < 38**2
+    rng = np.random.default_rng(0)
+    colours = np.where(ball[..., None], [0.8, 0.2, 0.1], [0.2, 0.6, 0.2]) + rng.normal(0, 0.03, (168, 224, 3))
+    image = Image((colours.clip(0, 1) * 255).astype(np.uint8))
+    rows, columns = np.mgrid[0:14, 0:14] / 13
+    rough = Region(np.exp(-(((columns - 100 / 224) / 0.22) ** 2) - ((rows - 70 / 168) / 0.3) ** 2).astype(np.float32))
+
+    def overlap(region: Region) -> float:
+        mask, true = region.on(84, 112), ball[::2, ::2]
+        return float(2 * np.minimum(mask, true).sum() / (mask.sum() + true.sum()))
+
+    drawn = redrawn(image, rough)
+    assert overlap(rough) < 0.75
+    assert overlap(drawn) > 0.93
+    # Where colours tell nothing the outline is that of before, only clearer; one that vanishes is left alone.
+    plain = redrawn(Image(np.full((64, 64, 3), 90, np.uint8)), rough)
+    assert np.corrcoef(plain.on(14, 14).ravel(), (np.asarray(rough.mask) > 0.5).ravel())[0, 1] > 0.8
+    faint = Region(0.01 * np.asarray(rough.mask))
+    assert redrawn(image, faint) is faint

@@ -22,13 +22,11 @@ from synesthesia.bridges.singing import (
     NOTE,
     NOTION,
     REHEARSED,
-    Belonging,
     Cut,
     Singing,
     SingingConfig,
     closer,
     notion_of,
-    redrawn,
 )
 from synesthesia.codecs import notes, textures
 from synesthesia.codecs.bands import Bands
@@ -41,7 +39,7 @@ from synesthesia.train.loop import LoopConfig, fit
 from synesthesia.worlds import birds
 
 EYES = EyesConfig(64, (8, 8, 16, 16), (1, 1, 1, 1))
-SMALL = SingingConfig(EYES, 32, 16, 24, 2, dropout=0.0, emphasis=1.0, contrast=1.0, clear=0.0, noisy=1.0)
+SMALL = SingingConfig(EYES, 32, (8, 8), 16, 16, 24, 2, dropout=0.0, emphasis=1.0, contrast=1.0, clear=0.0, noisy=1.0)
 SECONDS = 1.6
 
 
@@ -264,55 +262,6 @@ def test_pitches_lie_where_the_notion_has_them() -> None:
         assert high - low == pytest.approx(1.0, abs=0.05), "an octave between the tenth and the ninetieth of a hundred"
 
 
-def test_an_outline_is_what_is_like_the_point(tmp_path: Path) -> None:
-    """Each picture has two halves of different features; the half in which the point lies belongs to it."""
-    torch.manual_seed(0)
-    model = Belonging(8, 16)
-
-    def halves(g: torch.Generator, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        left, right = 2 * torch.randn(2, n, 1, 1, 8, generator=g)
-        first = (torch.arange(6) < 3)[None, None, :, None]
-        dense = torch.where(first, left, right).expand(n, 5, 6, 8) + 0.2 * torch.randn(n, 5, 6, 8, generator=g)
-        point = torch.rand(n, 2, generator=g)
-        on_left = (point[:, :1, None] < 0.5).float()
-        return dense, point, torch.where(first[..., 0], on_left, 1 - on_left).expand(n, 5, 6)
-
-    def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
-        dense, point, mask = halves(g, 32)
-        return {"patches": torch.nn.functional.binary_cross_entropy_with_logits(model(dense, point), mask)}
-
-    fit(model, loss, LoopConfig(250, 5e-3, warmup=10, ema=0.9), tmp_path)
-    model.eval()
-    with torch.inference_mode():
-        dense, point, mask = halves(torch.Generator().manual_seed(99), 64)
-        right = ((model(dense, point) > 0) == (mask > 0.5)).float().mean()
-    assert float(right) > 0.9
-
-
-def test_an_outline_is_drawn_along_colours() -> None:
-    """A red ball on a green ground, of which patches tell little more than where it is."""
-    y, x = np.mgrid[0:168, 0:224]
-    ball = (x - 100) ** 2 + (y - 70) ** 2 < 38**2
-    rng = np.random.default_rng(0)
-    colours = np.where(ball[..., None], [0.8, 0.2, 0.1], [0.2, 0.6, 0.2]) + rng.normal(0, 0.03, (168, 224, 3))
-    image = Image((colours.clip(0, 1) * 255).astype(np.uint8))
-    rows, columns = np.mgrid[0:14, 0:14] / 13
-    rough = Region(np.exp(-(((columns - 100 / 224) / 0.22) ** 2) - ((rows - 70 / 168) / 0.3) ** 2).astype(np.float32))
-
-    def overlap(region: Region) -> float:
-        mask, true = region.on(84, 112), ball[::2, ::2]
-        return float(2 * np.minimum(mask, true).sum() / (mask.sum() + true.sum()))
-
-    drawn = redrawn(image, rough)
-    assert overlap(rough) < 0.75
-    assert overlap(drawn) > 0.93
-    # Where colours tell nothing the outline is that of before, only clearer; one that vanishes is left alone.
-    plain = redrawn(Image(np.full((64, 64, 3), 90, np.uint8)), rough)
-    assert np.corrcoef(plain.on(14, 14).ravel(), (np.asarray(rough.mask) > 0.5).ravel())[0, 1] > 0.8
-    faint = Region(0.01 * np.asarray(rough.mask))
-    assert redrawn(image, faint) is faint
-
-
 def test_a_configuration_comes_back_and_nonsense_is_refused() -> None:
     told = json.loads(json.dumps(dataclasses.asdict(SMALL)))
     assert SingingConfig.from_dict(told) == SMALL
@@ -348,7 +297,7 @@ def test_what_sings_is_outlined_once_and_the_rest_stays_a_piece(
     monkeypatch.setattr(hearing.locator, "regions", lambda seen: pieces)
     thing, clicked = Region.box(0.1, 0.1, 0.9, 0.4), []
 
-    def around(dense: torch.Tensor, point: Point, image: Image) -> Region:
+    def around(dense: torch.Tensor, fine: tuple[torch.Tensor, ...], point: Point, image: Image) -> Region:
         clicked.append(point)
         return thing
 

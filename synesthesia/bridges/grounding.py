@@ -330,13 +330,14 @@ class LocatorConfig:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture that was looked at once: patches in the shared space, and how much each looks like it sounds [0, 1]."""
+    """A picture that was looked at once: patches in the shared space, and how much each looks like it sounds [0, 1];
+    and what outlines are made from."""
 
     patches: Features
     sounding: Float[np.ndarray, "rows columns"]
     width: int
     height: int
-    sight: Sight | None = None
+    sight: Sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -468,11 +469,9 @@ class Locator(nn.Module):
         dense = self._tensor(patches.dense.require(self.grounding.source))
         vectors, logit = self.grounding.look(dense[None])
         shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
-        sight = None
-        if self.outline is not None:
-            look = self.eyes.look
-            pixels = look.pixels(image, *look.steps(image.width, image.height))[None].to(dense.device)
-            sight = Sight(dense[None], vectors.flatten(-2), logit, self.eyes.closer(pixels))
+        look = self.eyes.look
+        pixels = look.pixels(image, *look.steps(image.width, image.height))[None].to(dense.device)
+        sight = Sight(dense[None], vectors.flatten(-2), logit, self.eyes.closer(pixels))
         return Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height, sight)
 
     def sight(self, pixels: Float[torch.Tensor, "n 3 height width"]) -> Sight:
@@ -523,8 +522,8 @@ class Locator(nn.Module):
         """`heat` with outlines, for each of the finest cells: where the thing is if the picture shows it, times the
         probability that it does.
         """
-        if self.outline is None or seen.sight is None:
-            raise InputError("This locator has not learned to outline, or had not when it saw the picture.")
+        if self.outline is None:
+            raise InputError("This locator has not learned to outline.")
         frames = heard.frames.require(self.grounding.shared)
         sound = self._tensor((frames * heard.weight[:, None]).sum(0))
         logits, shown = self.outline(seen.sight, sound[None])

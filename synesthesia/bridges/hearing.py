@@ -185,7 +185,9 @@ class Hearing(nn.Module):
         if self.singing is None:
             return plain
         patches = torch.from_numpy(view.patches.dense.values)
-        thing = region if isinstance(spot, Region) else self.singing.around(patches, spot, view.image)
+        thing = region
+        if isinstance(spot, Point):
+            thing = self.singing.around(patches, view.seen.sight.fine, spot, view.image)
         # The closer look has met ground between things and photos of what makes no sound, and is believed.
         c = self.singing.config
         cuts = [closer(view.image, thing, c.eyes.size, margin) for margin in MARGINS]

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from ..codecs import notes, textures
 from ..encoders.vision import Eyes, EyesConfig
 from ..senses import Image, InputError, Point, Region
+from .outlining import Belonging, redrawn
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -44,7 +45,6 @@ MARGINS = (1.05, 1.15, 1.3, 1.45)  # with which one place is looked at: what is 
 PLACE = 5  # numbers of where it is
 WHOLE = 64  # pixels to a side of a glance at the whole picture
 REHEARSED = 32  # notes that are sung unheard
-DRAWN = 112  # rows and columns in which an outline is drawn along colours
 SEEN = 0.3  # of a mask's maximum; what has less is not part of what is cut out
 _FIRST = 0.05, 0.3  # seconds, in which a song begins
 _PITCH = notes.NAMES.index("pitch")
@@ -54,7 +54,8 @@ _SHARPEST = 0.03  # deviations; the least width of a Gaussian
 
 @dataclass(frozen=True)
 class SingingConfig:
-    """`eyes` look at squares of `eyes.size` pixels; `patches` is the width of those that see the whole picture.
+    """`eyes` look at squares of `eyes.size` pixels; `patches` is the width of those that see the whole picture, `fine`
+    of what they see on the way (`outlining.Sight`), `outline` of what tells from these what belongs to a point.
     `memory`: of the singer; `mixture`: Gaussians for each note.
 
     `calm` narrows each Gaussian and prefers likely ones (1: as learned). `emphasis` moves a notion away from the mean
@@ -62,8 +63,10 @@ class SingingConfig:
     What is less `clear` is not sung, and what is less `noisy` not woven.
     """
 
-    eyes: EyesConfig = field(default_factory=lambda: EyesConfig(144, blocks=(1, 1, 2, 1)))
+    eyes: EyesConfig = field(default_factory=lambda: EyesConfig(192, blocks=(1, 1, 2, 1)))
     patches: int = 480
+    fine: tuple[int, ...] = ()
+    outline: int = 80
     width: int = 256
     memory: int = 256
     mixture: int = 6
@@ -75,7 +78,7 @@ class SingingConfig:
     noisy: float = 0.7
 
     def __post_init__(self) -> None:
-        sizes = (self.patches, self.width, self.memory, self.mixture)
+        sizes = (self.patches, *self.fine, self.outline >> len(self.fine), self.width, self.memory, self.mixture)
         if not all(isinstance(size, int) and 1 <= size <= 4096 for size in sizes) or not 0 <= self.dropout < 1:
             raise InputError(
                 f"The sizes of a singer are whole numbers from 1 to 4096, its dropout below 1; not {self}."
@@ -93,7 +96,7 @@ class SingingConfig:
         try:
             told = dict(values)
             eyes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.pop("eyes").items()}
-            return cls(eyes=EyesConfig(**eyes), **told)
+            return cls(eyes=EyesConfig(**eyes), fine=tuple(told.pop("fine")), **told)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no configuration of a singer: {error}") from error
 
@@ -172,90 +175,18 @@ def _planes(picture: Picture) -> Float[torch.Tensor, "3 h w"]:
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
 
-def redrawn(image: Image, rough: Region) -> Region:
-    """A rough outline drawn anew along the colours of the picture, [DRAWN, DRAWN].
-
-    What is coloured like the inside and unlike what is near outside belongs to it, told twice from histograms (as in
-    GrabCut: Rother, Kolmogorov & Blake, SIGGRAPH 2004); a guided filter (He, Sun & Tang, TPAMI 35, 2013) then puts
-    its borders where the picture's are. An outline of which nothing is left stays as it was.
-    """
-    from PIL import Image as Pil
-
-    small = Pil.fromarray(np.asarray(image.pixels)).resize((DRAWN, DRAWN), Pil.Resampling.BOX)
-    colours = np.asarray(small, np.float64) / 255
-    share = Pil.fromarray(np.asarray(rough.mask, np.float32)).resize((DRAWN, DRAWN), Pil.Resampling.BILINEAR)
-    inside = np.asarray(share, np.float64)
-    for _ in range(2):
-        inside = _coloured(colours, inside)
-    sharp = np.clip(3 * (_guided(colours, inside) - 0.5) + 0.5, 0, 1)
-    return Region(sharp.astype(np.float32)) if (sharp > 0.5).any() else rough
-
-
-def _coloured(colours: np.ndarray, inside: np.ndarray, bins: int = 8) -> np.ndarray:
-    """`inside` (h, w), in [0, 1], after half the evidence that the colours (h, w, 3) of what is in and out give."""
-    from scipy.ndimage import gaussian_filter
-
-    cell = np.ravel_multi_index(tuple(np.clip(colours * bins, 0, bins - 1).astype(int).transpose(2, 0, 1)), (bins,) * 3)
-    near = gaussian_filter(inside, DRAWN / 11)
-    outside = np.square(1 - inside) * (near > 0.08 * near.max())
-
-    def likely(weight: np.ndarray) -> np.ndarray:
-        count = np.bincount(cell.ravel(), weight.ravel(), bins**3).reshape((bins,) * 3)
-        count = gaussian_filter(count, 0.7)
-        return np.log(count / max(count.sum(), 1e-9) + 1e-5).ravel()[cell]
-
-    held = np.clip(inside, 1e-3, 1 - 1e-3)
-    odds = np.log(held / (1 - held)) + 0.5 * (likely(np.square(inside)) - likely(outside))
-    return 1 / (1 + np.exp(-odds))
-
-
-def _guided(colours: np.ndarray, inside: np.ndarray, reach: int = 3, smooth: float = 1e-3) -> np.ndarray:
-    """`inside` as, around every place, the linear function of the colours that is nearest to it."""
-    from scipy.ndimage import uniform_filter
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        side = 2 * reach + 1
-        return np.asarray(uniform_filter(x, (side, side) + (1,) * (x.ndim - 2), mode="nearest"))
-
-    colour, share = mean(colours), mean(inside)
-    together = mean(colours * inside[..., None]) - colour * share[..., None]
-    spread = mean(colours[..., :, None] * colours[..., None, :]) - colour[..., :, None] * colour[..., None, :]
-    slope = np.linalg.solve(spread + smooth * np.eye(3), together[..., None])[..., 0]
-    level = share - (slope * colour).sum(-1)
-    return (mean(slope) * colours).sum(-1) + mean(level)
+def _with(point: Point, region: Region) -> Region:
+    """A region to which the point itself belongs as much as anything."""
+    mask = np.array(region.mask)
+    row, column = (min(int(v * n), n - 1) for v, n in zip((point.y, point.x), mask.shape, strict=True))
+    mask[row, column] = mask.max()
+    return Region(mask)
 
 
 def pooled(dense: Float[torch.Tensor, "rows columns patches"], region: Region) -> Float[torch.Tensor, " twice_patches"]:
     """What the patches of a whole picture say of a part of it and of all of it: their means."""
     share = torch.from_numpy(region.on(*dense.shape[:2])).to(dense)[..., None]
     return torch.cat([(dense * share).sum((0, 1)) / share.sum().clamp_min(1e-6), dense.mean((0, 1))])
-
-
-class Belonging(nn.Module):
-    """From the patches of a whole picture and a point: which patches belong to the thing that the point lies on."""
-
-    def __init__(self, patches: int, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(patches)
-        self.here, self.there = nn.Linear(patches, width), nn.Linear(patches, width)
-        self.mix = nn.Conv2d(2 * width + 3, width, 1)
-        self.near = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 1, 3, padding=1)
-
-    def forward(
-        self, dense: Float[torch.Tensor, "n rows columns patches"], point: Float[torch.Tensor, "n 2"]
-    ) -> Float[torch.Tensor, "n rows columns"]:
-        """Logits; `point` is (x, y) in [0, 1] from the top left."""
-        rows, columns = dense.shape[1:3]
-        x = self.norm(dense).permute(0, 3, 1, 2)
-        at = F.grid_sample(x, 2 * point[:, None, None] - 1, padding_mode="border", align_corners=False)[..., 0, 0]
-        here, there = self.here(at)[:, :, None, None], self.there(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        across = (torch.arange(columns, device=x.device) + 0.5) / columns - point[:, :1]
-        down = (torch.arange(rows, device=x.device) + 0.5) / rows - point[:, 1:]
-        away = torch.stack([across[:, None].expand(-1, rows, -1), down[:, :, None].expand(-1, -1, columns)], 1)
-        away = torch.cat([away, away.square().sum(1, keepdim=True).sqrt()], 1)
-        x = F.gelu(self.mix(torch.cat([there, here * there, 3 * away], 1)))
-        return self.last(x + F.gelu(self.near(x)))[:, 0]
 
 
 class Overview(nn.Module):
@@ -291,7 +222,7 @@ class Singing(nn.Module):
     def __init__(self, config: SingingConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or SingingConfig()
-        self.outline = Belonging(c.patches, c.width // 2)
+        self.outline = Belonging(c.patches, c.fine, c.outline)
         self.eyes = Eyes(c.eyes)
         seen = sum(c.eyes.widths[1:])
         self.tell = nn.Sequential(
@@ -320,12 +251,17 @@ class Singing(nn.Module):
 
     # --- looking ---
 
-    def around(self, dense: Float[torch.Tensor, "rows columns patches"], point: Point, image: Image) -> Region:
-        """What belongs to a point, as far as the patches of the whole picture tell, drawn along its colours."""
-        said = self.outline(dense[None], dense.new_tensor([[point.x, point.y]]))[0].sigmoid().cpu().numpy()
-        row, column = (min(int(v * n), n - 1) for v, n in zip((point.y, point.x), said.shape, strict=True))
-        said[row, column] = said.max()  # the point itself does
-        return redrawn(image, Region(np.clip(said, 0.0, 1.0)))
+    def around(
+        self,
+        dense: Float[torch.Tensor, "rows columns patches"],
+        fine: Sequence[Float[torch.Tensor, "1 _ _ _"]],
+        point: Point,
+        image: Image,
+    ) -> Region:
+        """What belongs to a point, as far as what is seen of the whole picture (as in `outlining.Sight`) tells, drawn
+        along its colours."""
+        said = self.outline(dense[None], fine, dense.new_tensor([[point.x, point.y]]))[0].sigmoid().cpu().numpy()
+        return _with(point, redrawn(image, _with(point, Region(np.clip(said, 0.0, 1.0)))))
 
     def look(self, cuts: Sequence[Cut], around: Float[torch.Tensor, " twice_patches"]) -> Told:
         """What is told of one place that was cut out once or more often (`closer`), with what the patches of its

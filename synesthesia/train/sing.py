@@ -1,7 +1,7 @@
 """How the closer look of `hear/tiny` is trained: on worlds in which what is seen and what is heard occurred together,
 and on photos and recordings paired by kind.
 
-What belongs to a point is learned first, by the patches of whole pictures, and where the horizon is, at a glance at
+What belongs to a point is learned first, from what is seen of whole pictures, and where the horizon is, at a glance at
 them. Then the eyes that look closer learn to tell from what was cut out of pictures, by masks and by clicks, how its
 song is on the whole, how its noise is, and how much of its sound is the one and the other. Beside things also the
 ground between them was clicked, where nothing sings. Last who sings learns notes that follow one another, given what
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 CLICKED = 0.5  # of the larger photos are shown as they were clicked
-SHARES = (0.38, 0.47, 0.15)  # of what sings, of what else sounds, and of the ground, among the places in worlds
+SHARES = (0.55, 0.32, 0.13)  # of what sings, of what else sounds, and of the ground, among the places in worlds
 SORTED, SORTED_PHOTOS = 256, 0.4  # places at a time for who sorts sounds, and the share of photos
 MOST_SORTED = 12_000  # places in worlds, all of which are looked at as wholes as well
 CLOSE_UPS = 0.3  # of the places in worlds are shown to who sorts sounds as if they were whole pictures
@@ -77,7 +77,7 @@ class SingRun:
     expect_steps: int = 1500
     glance_steps: int = 1500
     look_steps: int = 2400
-    outline_steps: int = 1200
+    outline_steps: int = 3500
     sort_steps: int = 2500
     songs: int = 128
     glances: int = 64
@@ -437,14 +437,16 @@ def teach_to_outline(model: Singing, places: Places, out: Path, run: SingRun) ->
 
     def loss(step: int, g: torch.Generator) -> dict[str, torch.Tensor]:
         rows = clear[torch.randint(len(clear), (run.glances,), generator=g)]
-        masks, dense = places.masks[rows].float(), places.patches[places.picture[rows]].float()
+        masks, at = places.masks[rows].float(), places.picture[rows]
+        dense, fine = places.patches[at].float(), [x[at].float() for x in places.fine]
         spot = torch.multinomial(masks.flatten(1).square() + 1e-9, 1, generator=g)[:, 0]
         size = torch.tensor([masks.shape[2], masks.shape[1]])
         point = (torch.stack([spot % size[0], spot // size[0]], 1) + torch.rand(len(rows), 2, generator=g)) / size
-        said = model.outline(dense, point)
+        with quick():
+            said = model.outline(dense, fine, point).float()
         share = said.sigmoid()
         overlap = 2 * (share * masks).sum((1, 2)) / (share.sum((1, 2)) + masks.sum((1, 2)))
-        return {"patches": F.binary_cross_entropy_with_logits(said, masks), "overlap": 0.3 * (1 - overlap).mean()}
+        return {"cells": F.binary_cross_entropy_with_logits(said, masks), "overlap": 0.3 * (1 - overlap).mean()}
 
     fit(model.outline, loss, LoopConfig(run.outline_steps, 2e-3, ema=0.99, seed=run.seed), out / "outline")
 
@@ -457,7 +459,7 @@ def _beginner(model: Hearing) -> Singing:
     eyes = tower.eyes
     blocks = (*eyes.config.blocks[:3], config.eyes.blocks[3])
     looks = replace(eyes.config, size=config.eyes.size, blocks=blocks)
-    singing = Singing(replace(config, eyes=looks, patches=model.locator.eyes.dense.width))
+    singing = Singing(replace(config, eyes=looks, patches=model.locator.eyes.dense.width, fine=tower.fine))
     fewer = singing.eyes.state_dict()
     singing.eyes.load_state_dict({k: v for k, v in eyes.state_dict().items() if k in fewer})
     return singing

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, UInt8
 
 AT_ONCE = 64  # places that are looked at
-SIDE = 176  # pixels of what is kept of a place
+SIDE = 240  # pixels of what is kept of a place
 AROUND = 1.5  # as `singing.MARGIN`, for views that lie a little beside
 MOST = 28  # notes of a song
 CLEAR = 0.75  # of a sound's power that are notes, for it to be a song: the bubbles of a river are none
@@ -242,6 +242,12 @@ def _patches(eyes: PatchEncoder, image: Image) -> Float[torch.Tensor, "rows colu
     return torch.from_numpy(eyes.see([image])[0].dense.values)
 
 
+def _fine(eyes: PatchEncoder, image: Image) -> tuple[Float[torch.Tensor, "1 _ _ _"], ...]:
+    """What these eyes see on the way to the patches; see `outlining.Sight`."""
+    look = eyes.look
+    return eyes.closer(look.pixels(image, *look.steps(image.width, image.height))[None])
+
+
 def _bytes(cut: Cut) -> Cut:
     """What was cut out, as it is kept: in bytes, colours last, a quarter as large."""
     pixels, whole = ((x * 255).round().byte().permute(1, 2, 0).contiguous() for x in (cut.pixels, cut.whole))
@@ -271,11 +277,13 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
         rng = np.random.default_rng(5)
         cuts, around, horizon, row = [], [], [], []
 
-        def click(image: Image, dense: torch.Tensor, likely: np.ndarray, of: int) -> None:
+        def click(
+            image: Image, dense: torch.Tensor, fine: tuple[torch.Tensor, ...], likely: np.ndarray, of: int
+        ) -> None:
             at, x, y = likely.ravel().astype(float), *rng.random(2)
             spot = divmod(int(rng.choice(len(at), p=at / at.sum())), likely.shape[1])
             where = Point((spot[1] + x) / likely.shape[1], (spot[0] + y) / likely.shape[0])
-            thing = model.around(dense, where, image)
+            thing = model.around(dense, fine, where, image)
             cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
             around.append(pooled(dense, thing))
             row.append(of)
@@ -283,14 +291,14 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
         count = 0
         for folder in folders:
             for example in track(shards.examples(folder), f"clicking on {folder.name}", total=None):
-                dense = _patches(eyes, example.image)
+                dense, fine = _patches(eyes, example.image), _fine(eyes, example.image)
                 covered = np.zeros(example.arrays["masks"].shape[1:])
                 for _, mask, _ in _sources(example):
-                    click(example.image, dense, (mask / 255.0) ** 2, count)
+                    click(example.image, dense, fine, (mask / 255.0) ** 2, count)
                     covered, count = np.maximum(covered, mask / 255.0), count + 1
                 free = covered < 0.02
                 if rng.random() < GROUNDS and free.mean() > 0.01:
-                    click(example.image, dense, free, NONE)
+                    click(example.image, dense, fine, free, NONE)
                 horizon += [_horizon(example)] * (len(cuts) - len(horizon))
         _keep(_small(cuts, around) | {"horizon": torch.tensor(horizon), "row": torch.tensor(row)}, path)
     more = load_file(path)
@@ -309,10 +317,10 @@ def clicked_photos(
         cuts, around = [], []
         for photo in track(photos.pixels, "clicking on photos"):
             image = Image(photo.numpy())
-            dense = _patches(eyes, image)
+            dense, fine = _patches(eyes, image), _fine(eyes, image)
             for _ in range(CLICKS):
                 x, y = (0.5 + BESIDE * rng.standard_normal(2)).clip(0.05, 0.95)
-                thing = model.around(dense, Point(float(x), float(y)), image)
+                thing = model.around(dense, fine, Point(float(x), float(y)), image)
                 cuts.append(_bytes(closer(image, thing, SIDE, AROUND)))
                 around.append(pooled(dense, thing))
         _keep(_small(cuts, around), path)
@@ -382,30 +390,35 @@ def recorded(sounds: Sounds) -> Songs:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """What eyes see of whole pictures, in half precision, and on their grid the masks of things; `picture` says of each
-    thing which it is in."""
+    """What eyes see of whole pictures, in half precision, with what they see on the way (`outlining.Sight`), and on the
+    finest grid the masks of things; `picture` says of each thing which it is in."""
 
     patches: Float[torch.Tensor, "pictures rows columns width"]
-    masks: Float[torch.Tensor, "n rows columns"]
+    fine: tuple[Float[torch.Tensor, "pictures _ _ _"], ...]
+    masks: Float[torch.Tensor, "n _ _"]
     picture: Int[torch.Tensor, " n"]
 
 
+@torch.inference_mode()
 def read_places(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Places:
     """The first pictures of worlds, and what sounds in them; kept in the file `path`, as by `read_singers`."""
     if not path.is_file():
-        patches, masks, picture = [], [], []
+        patches, fine, masks, picture = [], [], [], []
         for folder in folders:
             begun = len(patches)
             for example in track(shards.examples(folder), f"looking at {folder.name}", total=MOST_PLACES):
-                (seen,) = eyes.see([example.image])
+                seen, closely = _patches(eyes, example.image), _fine(eyes, example.image)
+                cells = closely[-1].shape[2:] if closely else seen.shape[:2]
                 for _, mask, _ in _sources(example):
-                    masks.append(torch.from_numpy(Region(mask.astype(np.float32) / 255).on(seen.rows, seen.columns)))
+                    masks.append(torch.from_numpy(Region(mask.astype(np.float32) / 255).on(*cells)).half())
                     picture.append(len(patches))
-                patches.append(torch.from_numpy(seen.dense.values).half())
+                patches.append(seen.half())
+                fine.append([x[0].half() for x in closely])
                 if len(patches) == begun + MOST_PLACES:
                     break
-        _keep(
-            {"patches": torch.stack(patches), "masks": torch.stack(masks).half(), "picture": torch.tensor(picture)},
-            path,
-        )
-    return Places(**load_file(path))
+        told = {f"fine{k}": torch.stack(maps) for k, maps in enumerate(zip(*fine, strict=True))}
+        told |= {"patches": torch.stack(patches), "masks": torch.stack(masks), "picture": torch.tensor(picture)}
+        _keep(told, path)
+    found = load_file(path)
+    maps = tuple(found.pop(f"fine{k}") for k in range(len(eyes.tower.fine)))
+    return Places(fine=maps, **found)
