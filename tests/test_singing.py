@@ -314,6 +314,17 @@ def test_what_sings_is_outlined_once_and_the_rest_stays_a_piece(
     assert [f.region for f in plain] == [piece for piece, _ in pieces]
 
 
+def test_textures_are_told_with_contrast_and_levels_as_they_are() -> None:
+    torch.manual_seed(2)
+    model, told = Singing(dataclasses.replace(SMALL, contrast=2.0)), torch.randn(textures.WIDTH)
+    model.plain.copy_(torch.randn(textures.WIDTH))
+    model.various.copy_(torch.rand(textures.WIDTH) + 0.5)
+    away = (torch.from_numpy(model.texture(told)).float() - model.plain) / model.various / told
+    assert away[textures.LEVEL] == pytest.approx(1, abs=1e-3)
+    others = torch.arange(textures.WIDTH) != textures.LEVEL
+    assert torch.allclose(away[others], torch.full((textures.WIDTH - 1,), 2.0), rtol=1e-2)
+
+
 def test_a_click_on_what_rushes_is_a_texture(folder: Path, photo: Image) -> None:
     model = Hearing.load(folder / "rushes")
     (view,) = model.see([photo])

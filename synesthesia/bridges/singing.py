@@ -59,7 +59,8 @@ class SingingConfig:
     `memory`: of the singer; `mixture`: Gaussians for each note.
 
     `calm` narrows each Gaussian and prefers likely ones (1: as learned). `emphasis` moves a notion away from the mean
-    of all songs: what is told of a song is nearer to the mean than what is true. `contrast` does the same for textures.
+    of all songs: what is told of a song is nearer to the mean than what is true. `contrast` does the same for textures,
+    all but their level.
     What is less `clear` is not sung, and what is less `noisy` not woven.
     """
 
@@ -279,8 +280,10 @@ class Singing(nn.Module):
         return Told(self.answer(seen), clear, noise, self.weave(seen))
 
     def texture(self, told: Float[torch.Tensor, " width"]) -> Float[np.ndarray, " width"]:
-        """A texture that was told, in the units of `codecs.textures`."""
-        return (self.config.contrast * told * self.various + self.plain).cpu().double().numpy()
+        """A texture that was told, in the units of `codecs.textures`; its level as far from the mean as it was told."""
+        away = self.config.contrast * told
+        away[textures.LEVEL] = told[textures.LEVEL]
+        return (away * self.various + self.plain).cpu().double().numpy()
 
     def seen(
         self,
