@@ -469,9 +469,7 @@ class Locator(nn.Module):
         dense = self._tensor(patches.dense.require(self.grounding.source))
         vectors, logit = self.grounding.look(dense[None])
         shared = Features(vectors[0].flatten(-2).cpu().numpy(), self.grounding.shared)
-        look = self.eyes.look
-        pixels = look.pixels(image, *look.steps(image.width, image.height))[None].to(dense.device)
-        sight = Sight(dense[None], vectors.flatten(-2), logit, self.eyes.closer(pixels))
+        sight = Sight(dense[None], vectors.flatten(-2), logit, self.eyes.fine(image))
         return Seen(shared, logit[0].sigmoid().cpu().numpy(), image.width, image.height, sight)
 
     def sight(self, pixels: Float[torch.Tensor, "n 3 height width"]) -> Sight:

@@ -182,6 +182,12 @@ class PatchEncoder(nn.Module):
         return self.tower.closer((pixels - self.mean) / self.std)
 
     @torch.inference_mode()
+    def fine(self, image: Image) -> tuple[torch.Tensor, ...]:
+        """`closer` for a picture, each map (1, width, rows, columns)."""
+        pixels = self.look.pixels(image, *self.look.steps(image.width, image.height))
+        return self.closer(pixels[None].to(self.mean.device))
+
+    @torch.inference_mode()
     def see(self, images: Sequence[Image]) -> list[Patches]:
         """Patches of each picture, in order; pictures of one shape go through the tower together."""
         grids = [self.look.steps(image.width, image.height) for image in images]

@@ -242,12 +242,6 @@ def _patches(eyes: PatchEncoder, image: Image) -> Float[torch.Tensor, "rows colu
     return torch.from_numpy(eyes.see([image])[0].dense.values)
 
 
-def _fine(eyes: PatchEncoder, image: Image) -> tuple[Float[torch.Tensor, "1 _ _ _"], ...]:
-    """What these eyes see on the way to the patches; see `outlining.Sight`."""
-    look = eyes.look
-    return eyes.closer(look.pixels(image, *look.steps(image.width, image.height))[None])
-
-
 def _bytes(cut: Cut) -> Cut:
     """What was cut out, as it is kept: in bytes, colours last, a quarter as large."""
     pixels, whole = ((x * 255).round().byte().permute(1, 2, 0).contiguous() for x in (cut.pixels, cut.whole))
@@ -291,7 +285,7 @@ def clicked(singers: Singers, folders: Sequence[Path], model: Singing, eyes: Pat
         count = 0
         for folder in folders:
             for example in track(shards.examples(folder), f"clicking on {folder.name}", total=None):
-                dense, fine = _patches(eyes, example.image), _fine(eyes, example.image)
+                dense, fine = _patches(eyes, example.image), eyes.fine(example.image)
                 covered = np.zeros(example.arrays["masks"].shape[1:])
                 for _, mask, _ in _sources(example):
                     click(example.image, dense, fine, (mask / 255.0) ** 2, count)
@@ -317,7 +311,7 @@ def clicked_photos(
         cuts, around = [], []
         for photo in track(photos.pixels, "clicking on photos"):
             image = Image(photo.numpy())
-            dense, fine = _patches(eyes, image), _fine(eyes, image)
+            dense, fine = _patches(eyes, image), eyes.fine(image)
             for _ in range(CLICKS):
                 x, y = (0.5 + BESIDE * rng.standard_normal(2)).clip(0.05, 0.95)
                 thing = model.around(dense, fine, Point(float(x), float(y)), image)
@@ -407,7 +401,7 @@ def read_places(folders: Sequence[Path], eyes: PatchEncoder, path: Path) -> Plac
         for folder in folders:
             begun = len(patches)
             for example in track(shards.examples(folder), f"looking at {folder.name}", total=MOST_PLACES):
-                seen, closely = _patches(eyes, example.image), _fine(eyes, example.image)
+                seen, closely = _patches(eyes, example.image), eyes.fine(example.image)
                 cells = closely[-1].shape[2:] if closely else seen.shape[:2]
                 for _, mask, _ in _sources(example):
                     masks.append(torch.from_numpy(Region(mask.astype(np.float32) / 255).on(*cells)).half())
