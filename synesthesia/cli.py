@@ -583,6 +583,7 @@ def world_knock(
     workers: int | None = None,
     width: int = 160,
     spp: int = 24,
+    coated: float = 0.28,
 ) -> int:
     """Make objects of known truth: pictures, maps, physics, and the sounds of strikes, as shards (extra `worlds`).
 
@@ -597,6 +598,7 @@ def world_knock(
         workers: Processes to use; by default one per core.
         width: Side of the square pictures in pixels.
         spp: Samples per pixel of the path tracer.
+        coated: Share of things that are meant to have a coating: paint, felt, fur, rust.
     """
     try:
         import mitsuba  # noqa: F401
@@ -605,7 +607,7 @@ def world_knock(
         raise InputError(f"Worlds need the extra `worlds` ({error.name}): pip install 'synesthesia[worlds]'.") from None
     from .worlds import knock as room
 
-    room.generate(n, seed, output, split=split, photos=photos, workers=workers, width=width, spp=spp)
+    room.generate(n, seed, output, split=split, photos=photos, workers=workers, width=width, spp=spp, coated=coated)
     return 0
 
 

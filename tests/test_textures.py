@@ -54,6 +54,18 @@ def test_louder_is_louder_and_nothing_else(hiss: np.ndarray) -> None:
     assert np.allclose(loud[rest], soft[rest], atol=0.05)
 
 
+def test_what_is_faint_keeps_its_colour() -> None:
+    """Wind 60 dB down lies below the floor of `bands` in all but its loudest bands."""
+    wind = noises.sound("wind", {"speed_m_s": 8.0, "tree_density": 0.3}, 20.0, 5.0, 7)
+    loud, faint = (Sound(wind.samples * np.float32(gain / np.abs(wind.samples).max()), RATE) for gain in (0.5, 0.0005))
+    told = [textures.heard(sound).texture for sound in (loud, faint)]
+    assert told[0][textures.LEVEL] - told[1][textures.LEVEL] == pytest.approx(6, abs=0.01)
+    away = np.delete(told[0] - told[1], textures.LEVEL)
+    assert np.abs(away).max() < 0.02
+    lost = textures.listen(VOICE.encode(faint).values).texture
+    assert np.abs(np.delete(told[0] - lost, textures.LEVEL)).max() > 0.5
+
+
 def test_what_swells_swells_again(hiss: np.ndarray) -> None:
     t = np.arange(len(hiss)) / RATE
     moving = hiss * 10 ** (0.6 * np.sin(2 * np.pi * 1.0 * t))

@@ -115,6 +115,19 @@ def test_eyes_normalise_as_they_will_when_nobody_trains_them(tmp_path: Path) -> 
     assert not torch.equal(twice["stem.0.weight"], once["stem.0.weight"])
 
 
+def test_read_outs_learn_before_they_teach(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1))
+    run = knock.KnockRun(pictures=4, size=40, small=40)
+    knock.adapt(model, knock.Helpers(model.config), _world(), tmp_path / "first", run, 2, 1e-3)  # eyes settle
+    helpers = knock.Helpers(model.config)
+    before, ignorant = ({k: v.clone() for k, v in part.state_dict().items()} for part in (model, helpers))
+    knock.adapt(model, helpers, _world(), tmp_path / "read-outs", run, 3, 1e-2, readouts=True)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not torch.equal(helpers.geometry.weight, ignorant["geometry.weight"])
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_an_object_before_another_picture_keeps_its_own_pixels() -> None:
     x = torch.stack([torch.full((3, 8, 8), v) for v in (0.2, 0.8)])
     maps = torch.zeros(2, 6, 8, 8)
@@ -187,6 +200,26 @@ def test_what_is_read_straight_is_as_likely_as_it_was() -> None:
     half = torch.cat([weight[:2000] * 2, torch.zeros(2000)])
     slope, found = straight.regression(x, other, half, ridge=1e-6)
     torch.testing.assert_close(torch.softmax(x @ slope.T + found, -1), y, atol=0.01, rtol=0)
+
+
+def test_what_photos_show_is_bare() -> None:
+    """A world in which half of the things have a coat; photos that look like those that have."""
+    torch.manual_seed(0)
+    model = Knock(KnockConfig(EyesConfig(40, (8, 16, 24, 32), (1, 1, 1, 1)), width=48, heads=4, layers=1)).eval()
+    world = _world()
+    coated = np.arange(len(world)) % 2
+    world = dataclasses.replace(world, coat=coated)
+    photos = knock_data.Photos(world.pictures[coated == 1], np.zeros((coated == 1).sum(), int), ("glass",))
+    shown = knock_data.show(photos, np.random.default_rng(1), 32, 40)
+    with torch.no_grad():
+        seen = straight._seen(model, model.eyes(shown.x), shown.click)
+
+    @torch.no_grad()
+    def bare(*more: object) -> float:
+        straight.straighten(model, world, 40, 0, *more)  # type: ignore[arg-type]
+        return float(model.thinker.coats.which(seen).softmax(-1)[:, 0].mean())
+
+    assert bare(photos, [np.arange(len(world))]) > bare() + 0.02
 
 
 def test_centres_find_clusters() -> None:

@@ -221,7 +221,7 @@ def test_splits_share_no_held_family_and_no_held_combination() -> None:
 def test_drawn_materials_keep_to_their_split() -> None:
     for split in ("train", "combinations"):
         rng = np.random.default_rng(3)
-        drawn = [knock._made(rng, split, "bowl") for _ in range(600)]
+        drawn = [knock._made(rng, split, "bowl", knock.COATED) for _ in range(600)]
         held = [(made.material.group, made.coating) in knock.HELD_COMBOS for made in drawn]
         assert all(held) if split == "combinations" else not any(held)
         for made in drawn:  # the look is that of the nearer end, and what it has of another group shows
@@ -229,6 +229,24 @@ def test_drawn_materials_keep_to_their_split() -> None:
             far = made.material.name.split(":")[0].split("~")[-1]
             assert (made.inlay is not None) == (MATERIALS[far].group != made.material.group)
     assert {made.material.group for made in drawn} == {group for group, _ in knock.HELD_COMBOS}
+
+
+def test_as_many_are_coated_as_was_asked() -> None:
+    def furred(coated: float) -> float:
+        rng = np.random.default_rng(3)
+        drawn = [knock._made(rng, "train", "ring", coated).coating for _ in range(3000)]
+        return float(np.mean([coat in ("felt", "fur") for coat in drawn]))
+
+    assert furred(0.0) == 0.0
+    usual = furred(knock.COATED)
+    assert 0.03 < usual < 0.5 * knock.COATED  # felt and fur are half of all coatings; some pairs are held out
+    assert furred(0.6) == pytest.approx(0.6 / knock.COATED * usual, rel=0.2)
+
+
+def test_a_share_beyond_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="coated"):
+        knock.generate(1, 0, tmp_path, coated=1.5)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_sleeve_leaves_the_body_to_be_seen() -> None:

@@ -390,9 +390,8 @@ def _woven(plan: Plan) -> dict[int, np.ndarray]:
 
 def _weaver(texture: np.ndarray, seed: int, given: Sound | None = None) -> textures.Weaver:
     """Who weaves; a given sound goes on as it is, if it is noise and long enough to tell how."""
-    heard = None if given is None else Bands().encode(given).values
-    if heard is not None and len(heard) >= GIVEN:
-        own = textures.listen(heard)
+    if given is not None and Bands().frames(given.seconds) >= GIVEN:
+        own = textures.heard(given)
         if own.noise > 0.5:
             texture = own.texture
     return textures.Weaver(texture, seed)
@@ -431,9 +430,13 @@ def _round(values: Float[np.ndarray, "more width"], n: int) -> Float[np.ndarray,
 def _levelled(plan: Plan, parts: Mapping[int, np.ndarray], n: int) -> Float[np.ndarray, "parts n"]:
     out = np.zeros((len(plan.levels), n), np.float32)
     for row, part in parts.items():
-        louder = 10 ** (plan.foci[row].louder_db / 20) if row < len(plan.foci) else 1.0
-        out[row] = limited(part * np.float32(louder)) * np.float32(plan.levels[row])
+        out[row] = limited(part * louder(plan, row)) * np.float32(plan.levels[row])
     return out
+
+
+def louder(plan: Plan, row: int) -> np.float32:
+    """The factor on a row of a plan before it is limited; a bed is as loud as it was made."""
+    return np.float32(10 ** (plan.foci[row].louder_db / 20) if row < len(plan.foci) else 1.0)
 
 
 def gains(areas: Sequence[float]) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import fft
 
-from ..senses import InputError
+from ..senses import InputError, Sound
 from . import bands
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ PARTS = (COLOUR, 1, _MOVES[0] * _MOVES[1], BENT, BENT - 1, 3)
 WIDTH = sum(PARTS)
 LEVEL = COLOUR
 LEAST = 64  # frames that make a texture
+LOUD = 0.9  # peak at which a sound is listened to
 RANGE_DB = 80.0  # below the loudest band everything is equally quiet
 _RATE = bands.RATE / bands.HOP
 _QUIET = 1e-2  # dB²: what moves less is at rest
@@ -84,6 +85,18 @@ def listen(latents: Float[np.ndarray, "frames bands"]) -> Heard:
     heard = bool((latents[:, bands.LEVELS] > bands.FLOOR_DB).any())
     noise = 1 - min(float(tones.sum() / power.sum()), 1.0) if heard else 0.0
     return Heard(told.astype(np.float32), noise)
+
+
+def heard(sound: Sound) -> Heard:
+    """The texture of a sound, however quiet; InputError for one of fewer than `LEAST` frames.
+
+    It is listened to as if it were loud, since what lies below the floor of `bands` is lost to them: a faint wind would
+    keep but its loudest bands, and be woven a good deal too bright.
+    """
+    louder = LOUD / max(float(np.abs(sound.samples).max()), 1e-7)
+    told = listen(bands.Bands().encode(Sound(sound.samples * np.float32(louder), sound.rate)).values)
+    told.texture[LEVEL] -= 2 * np.log10(louder)
+    return told
 
 
 def _moves(moving: Float[np.ndarray, "frames bands"]) -> Float[np.ndarray, "groups edges"]:

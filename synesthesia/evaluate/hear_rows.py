@@ -86,11 +86,11 @@ class Chorus:
     ) -> list[Sound]:
         import torch
 
-        from ..bridges.hearing import limited, voices
+        from ..bridges.hearing import limited, louder, voices
         from ..bridges.mapper import Condition
 
         model, config = self.model, self.model.config
-        leads, own, sung = [], [], {}
+        leads, own, gains, sung = [], [], [], {}
         once = {id(image): image for image in images}  # two places in one picture need one look
         views = dict(zip(once, model.see(list(once.values())), strict=True))
         for number, (image, region, seed) in enumerate(zip(images, regions, seeds, strict=True)):
@@ -104,6 +104,7 @@ class Chorus:
             assert lead is not None, "a plan for a place leads either the place or the bed"
             leads.append(lead)
             own.append(seed + row)
+            gains.append(louder(plan, row))
         if not leads:
             return list(sung.values())
         tokens = torch.stack(leads)
@@ -116,8 +117,8 @@ class Chorus:
         )
         n, rate = round(seconds * model.voice.rate), model.voice.rate
         made = iter(
-            Sound(limited(model.voice.decode(Features(row, latents.space), seed).mono[:n])[None], rate)
-            for row, seed in zip(latents.values, own, strict=True)
+            Sound(limited(gain * model.voice.decode(Features(row, latents.space), seed).mono[:n])[None], rate)
+            for row, seed, gain in zip(latents.values, own, gains, strict=True)
         )
         return [sung[number] if number in sung else next(made) for number in range(len(images))]
 

@@ -288,6 +288,7 @@ class KnockRun:
     """Everything that a training run of `knock` is. Steps count batches; sizes are sides in pixels."""
 
     eye_steps: int = 1000
+    readout_steps: int = 150
     world_steps: int = 1800
     unlabelled_steps: int = 100
     photo_steps: int = 450
@@ -324,8 +325,13 @@ def adapt(
     teaching: Teaching | None = None,
     photos: Photos | None = None,
     partners: Sequence[np.ndarray] = (),
+    readouts: bool = False,
 ) -> Knock:
-    """Train eyes and thinker on a world; `teaching` goes on beside it, `photos` teach by pairs."""
+    """Train eyes and thinker on a world; `teaching` goes on beside it, `photos` teach by pairs.
+
+    `readouts`: only what training alone has learns (`Helpers`, the teacher's heads), so that it does not pull at eyes
+    that know more than it does.
+    """
     student = teaching.student if teaching else None
     trained = Trained(model, helpers, student).to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
 
@@ -357,8 +363,12 @@ def adapt(
     # The ears, the codebook and the code's direction are learned later, from what all the rest has become.
     thinker = model.thinker
     late = {id(p) for m in (model.ears, thinker.code) for p in m.parameters()} | {id(thinker.codebook)}
+    if readouts:
+        late = {id(p) for p in model.parameters()}
     groups: list[dict[str, object]] = [{"params": [p for p in trained.parameters() if id(p) not in late]}]
+    model.requires_grad_(not readouts)
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
+    model.requires_grad_(True)
     return model
 
 
@@ -430,6 +440,7 @@ def train(
     stage = functools.partial(adapt, model, helpers, seen, run=run, teaching=teaching)
     pairs = functools.partial(stage, photos=real, partners=partners)
     if start is not None:
+        pairs(out / "read-outs", steps=run.readout_steps, lr=2e-3, readouts=True)
         pairs(out / "world", steps=run.world_steps, lr=7e-4)
     else:
         stage(out / "world", steps=run.world_steps, lr=7e-4)

@@ -105,9 +105,8 @@ def songs(sounds: Sequence[Sound]) -> Songs:
     for k, sound in enumerate(sounds):
         if found.sung[k]:
             continue  # a whistle that is too quick for the partials of `bands` is no noise
-        latents = voice.encode(sound).values
-        if len(latents) >= textures.LEAST:
-            woven = textures.listen(latents)
+        if voice.frames(sound.seconds) >= textures.LEAST:
+            woven = textures.heard(sound)
             found.texture[k], found.noise[k] = torch.from_numpy(woven.texture), woven.noise
     return found
 

@@ -18,7 +18,8 @@ from .knock_data import Photos, World, show, squares
 STRIKES = 3  # on each picture of a world, here and when codes are learned
 PARTS = 4  # of each photo
 TOGETHER = 16  # photos that are looked at
-REAL = 0.5  # how much photos count
+REAL = 0.5  # how much photos count for what a thing is made of …
+BARE = 0.1  # … and for whether it is covered: those that are paired show bare things
 
 
 def shares(model: Knock, matter: torch.Tensor, sigma: float = 0.3) -> torch.Tensor:
@@ -38,7 +39,8 @@ def straighten(
     """Fit how materials, sorts of shape and coverings are read off what is seen: multinomial logistic regression.
 
     From all pictures of the world at `STRIKES` strikes, as they are and mirrored. Of materials a share `REAL` of the
-    weight is that of `photos`, several parts of each, which mean the materials of their `partners` in equal shares.
+    weight is that of `photos`, several parts of each, which mean the materials of their `partners` in equal shares; of
+    coverings a share `BARE`, for they are bare. Whoever has met coats in worlds alone sees them on every other bottle.
     """
     rng = np.random.default_rng([seed, 7])
     target = shares(model, torch.from_numpy(world.matter))
@@ -56,22 +58,30 @@ def straighten(
                 rows.append(part)
     x, row = torch.cat(seen), torch.from_numpy(np.concatenate(rows))
     even = torch.full((len(x),), 1.0 / len(x))
-    for which, known in ((model.thinker.sorts.which, world.family), (model.thinker.coats.which, world.coat)):
-        each = F.one_hot(torch.from_numpy(known), which.out_features).float()
-        _fit(which, x, each[row], even)
+    sort, coat = (
+        F.one_hot(torch.from_numpy(known), count).float()[row]
+        for known, count in ((world.family, model.config.sorts), (world.coat, model.config.coats))
+    )
+    _fit(model.thinker.sorts.which, x, sort, even)
     describe(model, world)
-    y, weight = target[row], even
-    if photos is not None:
-        meant = torch.stack([target[torch.from_numpy(rows)].mean(0) for rows in partners])
-        real, of = [], []
-        for _ in range(PARTS * len(photos.pixels) // TOGETHER):
-            shown = show(photos, rng, TOGETHER, size)
-            real.append(_seen(model, model.eyes(shown.x), shown.click))
-            of.append(meant[torch.from_numpy(shown.material)])
-        x, y = torch.cat([x, *real]), torch.cat([y, *of])
-        more = len(x) - len(even)
-        weight = torch.cat([(1 - REAL) * even, torch.full((more,), REAL / more)])
-    _fit(model.thinker.straight, x, y, weight)
+    if photos is None:
+        _fit(model.thinker.straight, x, target[row], even)
+        _fit(model.thinker.coats.which, x, coat, even)
+        return model
+    meant = torch.stack([target[torch.from_numpy(rows)].mean(0) for rows in partners])
+    real, of = [], []
+    for _ in range(max(PARTS * len(photos.pixels) // TOGETHER, 1)):
+        shown = show(photos, rng, TOGETHER, size)
+        real.append(_seen(model, model.eyes(shown.x), shown.click))
+        of.append(meant[torch.from_numpy(shown.material)])
+    both, y = torch.cat([x, *real]), torch.cat(of)
+    bare = F.one_hot(torch.zeros(len(y), dtype=torch.long), model.config.coats).float()
+    for which, drawn, told, share in (
+        (model.thinker.straight, target[row], y, REAL),
+        (model.thinker.coats.which, coat, bare, BARE),
+    ):
+        weight = torch.cat([(1 - share) * even, torch.full((len(y),), share / len(y))])
+        _fit(which, both, torch.cat([drawn, told]), weight)
     return model
 
 

@@ -40,6 +40,8 @@ POINTS = 6
 # together less than half of all pictures carry a cue of scale.
 MEASURED_GROUND, HELD_BY_HAND = 0.36, 0.45
 SUPPORT_SHARE = {"hung": 0.25, "resting": 0.55, "held": 0.20}
+COATED = 0.28  # share of things that are meant to have a coating; rust is for metal alone
+_COATS = {"paint": 6, "felt": 7, "fur": 7, "rust": 8}  # how often each, beside the others
 LINES = 48
 MODES = 96
 RATE, SECONDS = 48000, 1.0
@@ -119,6 +121,7 @@ class World:
     photos: str | None = None
     per_shard: int = PER_SHARD
     version: int = VERSION
+    coated: float = COATED
 
     def rng(self, what: int, index: int) -> np.random.Generator:
         """An independent stream: `what` is 0 for shapes, 1 for objects, 2 for views."""
@@ -187,7 +190,7 @@ class Made:
     share: float = 0.0
 
 
-def _made(rng: np.random.Generator, split: str, family: str) -> Made:
+def _made(rng: np.random.Generator, split: str, family: str, coated: float) -> Made:
     usual = _USUAL.get(family, ()) if rng.random() < 0.67 else ()
     if split == "combinations":
         group, coating = HELD_COMBOS[int(rng.integers(len(HELD_COMBOS)))]
@@ -197,7 +200,8 @@ def _made(rng: np.random.Generator, split: str, family: str) -> Made:
         if usual:
             group = MATERIALS[usual[int(rng.integers(len(usual)))]].group
             usual = tuple(n for n in usual if MATERIALS[n].group == group)
-        coating = str(rng.choice(["none", "paint", "felt", "fur", "rust"], p=[0.72, 0.06, 0.07, 0.07, 0.08]))
+        shares = [1 - coated, *(coated * n / sum(_COATS.values()) for n in _COATS.values())]
+        coating = str(rng.choice(["none", *_COATS], p=shares))
         if not allowed(split, group, coating):
             coating = "none"
     own = [n for n, m in MATERIALS.items() if m.group == group]
@@ -224,7 +228,7 @@ def _made(rng: np.random.Generator, split: str, family: str) -> Made:
 def _thing(world: World, index: int) -> Thing:
     shape, modes = _shape(world, index // VARIANTS)
     rng = world.rng(1, index)
-    made = _made(rng, world.split, shape.family)
+    made = _made(rng, world.split, shape.family, world.coated)
     low, high = _SIZES.get(shape.family, _SIZES[""])
     size = float(np.exp(rng.uniform(math.log(low), math.log(high))))
     support = cast("Support", str(rng.choice(SUPPORTS, p=[SUPPORT_SHARE[s] for s in SUPPORTS])))
@@ -778,6 +782,7 @@ def generate(
     width: int = 128,
     spp: int = 12,
     per_shard: int = PER_SHARD,
+    coated: float = COATED,
     progress: bool = True,
 ) -> list[Path]:
     """Make items 0 to n - 1 of (seed, split) in the folder `out` as tar shards; returns the shards' paths.
@@ -785,7 +790,8 @@ def generate(
     Shards that are there are kept, so a killed run goes on where it stopped; a run to a larger n adds shards (and makes
     a last one that was not full again). The bytes do not depend on `workers` (processes; default: one per core) nor on
     kills. `photos`: a folder of photos for grounds, walls and light. Pictures are `width` pixels square, from `spp`
-    light paths per pixel. A folder that holds another world is refused with InputError.
+    light paths per pixel. `coated` is the share of things that are meant to have a coating (in the split combinations
+    all have one). A folder that holds another world is refused with InputError.
     """
     if split not in SPLITS:
         raise InputError(f"A split is one of {', '.join(SPLITS)}, not {split!r}.")
@@ -794,8 +800,11 @@ def generate(
             f"n, spp and workers are at least 1, the seed at least 0, the width 16 to 2048 and per_shard 1 to 64; "
             f"these are {n}, {spp}, {workers}, {seed}, {width} and {per_shard}."
         )
+    if not 0 <= coated <= 1:
+        raise InputError(f"The share of coated things lies between 0 and 1, not {coated}.")
     if photos is not None:
         _photos(str(photos))
     folder = Path(out)
-    world = World(int(seed), split, int(width), int(spp), None if photos is None else str(photos), int(per_shard))
+    drawn_from = None if photos is None else str(photos)
+    world = World(int(seed), split, int(width), int(spp), drawn_from, int(per_shard), coated=float(coated))
     return making.make(world, item, n, folder, workers, progress)
