@@ -4,7 +4,8 @@
 # The recipe of knock/tiny: sh runs/knock_tiny.sh DATA TEACHERS [OUT]
 #   DATA      holds photos/materials/<material>/*.jpg (MIT; the train blocks are paired with sounds of their material)
 #   TEACHERS  holds mobilenet_v2_1.0_224_quant.tflite (Apache-2.0; needs the wheel ai-edge-litert)
-# A model learns in one world, and on in others that it has not met, in the last of which more things have a coat. Every step resumes after a kill.
+# A model learns in one world, and on in others that it has not met, in the last of which more things have a coat. Every step
+# resumes after a kill.
 set -eu
 data=$1 teachers=$2 out=${3:-out/knock_tiny}
 photos=$data/photos/materials teacher=$teachers/mobilenet_v2_1.0_224_quant.tflite

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -89,7 +89,9 @@ def _claim(folder: Path, world: World) -> None:
         except ValueError as error:
             raise InputError(f"{path} is not JSON ({error}); choose an empty folder.") from error
     mine = asdict(world)
-    if known.get(world.split, mine) != mine:
+    # A world that was made before it could be asked for something was made as it is by default.
+    usual = {f.name: f.default for f in fields(world) if f.default is not MISSING}
+    if usual | known.get(world.split, mine) != mine:
         raise InputError(
             f"{folder} holds another world ({known[world.split]}); this one is {mine}. Choose another folder."
         )
