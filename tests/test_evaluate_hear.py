@@ -348,6 +348,8 @@ def test_many_at_once_are_the_single_ones(model: Hearing, sure: float, monkeypat
     rng = np.random.default_rng(0)
     images = [Image(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(3)]
     regions, seeds = [Region.whole(), Region.box(0, 0, 0.5, 1), Region.box(0.5, 0, 1, 1)], [5, 9, 2]
+    focus, louder = model.focus, iter([0.0, -9.0, 4.0] * 2)  # as loud as each looks, one way and the other
+    monkeypatch.setattr(model, "focus", lambda *at: dataclasses.replace(focus(*at), louder_db=next(louder)))
     one = model.sounds(images, regions, 0.4, seeds)
     many = Chorus(model).sounds(images, regions, 0.4, seeds)
     for a, b in zip(one, many, strict=True):

@@ -363,10 +363,9 @@ def adapt(
     # The ears, the codebook and the code's direction are learned later, from what all the rest has become.
     thinker = model.thinker
     late = {id(p) for m in (model.ears, thinker.code) for p in m.parameters()} | {id(thinker.codebook)}
-    if readouts:
-        late = {id(p) for p in model.parameters()}
-    groups: list[dict[str, object]] = [{"params": [p for p in trained.parameters() if id(p) not in late]}]
     model.requires_grad_(not readouts)
+    learning = [p for p in trained.parameters() if p.requires_grad and id(p) not in late]
+    groups: list[dict[str, object]] = [{"params": learning}]
     fit(trained, loss, LoopConfig(steps=steps, lr=lr, seed=run.seed, checkpoint_every=200), folder, groups=groups)
     model.requires_grad_(True)
     return model
@@ -405,8 +404,8 @@ def train(
     `world`, `validation`: folders of shards. `teacher`: the TensorFlow Lite file to distil from, first on the world's
     pictures; without one the eyes start from nothing. `photos`: a folder per material; their train blocks are first
     looked at without their labels (with the teacher's help), then paired with sounds of their material. Every stage
-    resumes. `start`: a model that learns on, in this world and from pairs at once; it had photos, and so has all that
-    comes of it, so there are no stages without.
+    resumes. `start`: a model that learns on, in this world and from pairs at once, after what only training has; it had
+    photos, and so has all that comes of it, so there are no stages without.
     """
     run = run or (tiny() if start is None else onward())
     torch.manual_seed(run.seed)
